@@ -1,0 +1,33 @@
+/* netaddr.h: an IPv4 or IPv6 address with a port, and networks. Pure: no lookups. */
+#ifndef BASE_NETADDR_H
+#define BASE_NETADDR_H
+
+#include "base/str.h"
+
+enum netaddr_family { NETADDR_NONE, NETADDR_V4, NETADDR_V6 };
+
+struct netaddr {
+    enum netaddr_family family;
+    uint16_t port;     /* host order; 0: none */
+    uint8_t bytes[16]; /* the first 4 for IPv4; network order */
+};
+
+struct netaddr_net {
+    struct netaddr addr;
+    unsigned bits;
+};
+
+#define NETADDR_TEXT 64 /* room for any text form with its NUL */
+
+bool netaddr_parse(str_t s, struct netaddr *out);      /* "192.0.2.1" or "2001:db8::1"; port 0 */
+bool netaddr_parse_port(str_t s, struct netaddr *out); /* "192.0.2.1:25" or "[2001:db8::1]:25" */
+bool netaddr_parse_net(str_t s, struct netaddr_net *out); /* "10.0.0.0/8"; an address alone is /32 or /128 */
+bool netaddr_in(const struct netaddr_net *net, const struct netaddr *a); /* v4-mapped v6 matches v4 */
+bool netaddr_eq(const struct netaddr *a, const struct netaddr *b);       /* address, not port */
+bool netaddr_loopback(const struct netaddr *a);                          /* 127/8 and ::1 */
+char *netaddr_text(const struct netaddr *a, char out[static NETADDR_TEXT]);      /* without port */
+char *netaddr_text_port(const struct netaddr *a, char out[static NETADDR_TEXT]); /* "1.2.3.4:25", "[::1]:25" */
+/* As in EHLO, Received and address literals (RFC 5321 4.1.3): "[192.0.2.1]", "[IPv6:2001:db8::1]". */
+char *netaddr_literal(const struct netaddr *a, char out[static NETADDR_TEXT]);
+
+#endif

@@ -1,0 +1,37 @@
+/* path.h: mail paths and addresses as SMTP has them. RFC 5321 4.1.2, 4.1.3, 4.5.3.1; RFC 6531 3.3.
+ *
+ * Parsing gives the pair (local part, domain), never a string to be parsed again. Quoted local parts are unquoted; source routes
+ * are accepted and dropped; percent and bang have no meaning. Domains are lower-cased, the local part keeps its case. */
+#ifndef PROTO_SMTP_PATH_H
+#define PROTO_SMTP_PATH_H
+
+#include "base/arena.h"
+#include "base/netaddr.h"
+
+#define SMTP_LOCAL_MAX 64   /* RFC 5321 4.5.3.1.1, octets */
+#define SMTP_DOMAIN_MAX 255 /* 4.5.3.1.2 */
+#define SMTP_PATH_MAX 256   /* 4.5.3.1.3, with the brackets */
+
+enum smtp_domain_kind { SMTP_DOMAIN_NONE, SMTP_DOMAIN_NAME, SMTP_DOMAIN_LITERAL };
+
+struct smtp_path {
+    bool null;         /* <> */
+    str_t local;       /* unquoted, no CR, LF or NUL */
+    str_t domain;      /* lower case; empty for <postmaster>; for a literal its text without brackets */
+    enum smtp_domain_kind kind;
+    struct netaddr literal; /* SMTP_DOMAIN_LITERAL of a known form */
+    bool utf8;         /* a non-ASCII byte is in it: needs SMTPUTF8 */
+};
+
+enum smtp_path_result { SMTP_PATH_OK, SMTP_PATH_SYNTAX, SMTP_PATH_LOCAL_LONG, SMTP_PATH_DOMAIN_LONG, SMTP_PATH_LONG };
+
+/* Reads "<…>" from the front of *rest and advances it. Strings in the arena. utf8_ok: SMTPUTF8 was asked for (non-ASCII is
+ * always parsed and flagged, so that the caller can say 553 5.6.7). */
+enum smtp_path_result smtp_path_parse(str_t *rest, struct arena *a, struct smtp_path *out);
+/* "local@domain" without brackets, as the command line and the directory write it. */
+enum smtp_path_result smtp_address_parse(str_t s, struct arena *a, struct smtp_path *out);
+/* local@domain with the local part quoted where it must be (RFC 5321 4.1.2: Quoted-string only if needed); "" for null. */
+str_t smtp_path_text(const struct smtp_path *p, struct arena *a);
+bool smtp_domain_valid(str_t s); /* RFC 5321 Domain, or U-labels of RFC 6531 */
+
+#endif

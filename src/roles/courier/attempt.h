@@ -1,0 +1,39 @@
+/* attempt.h: one attempt to hand messages to a destination: who is asked (MX, address), the connection, the transactions.
+ *
+ * Straight-line blocking code with a deadline on every wait; all of the world comes through struct env. Used by the courier's delivery
+ * threads: open a session to a destination, send it one or more messages, close it. RFC 5321 5.1 (location), 7505 (null MX). */
+#ifndef ROLES_COURIER_ATTEMPT_H
+#define ROLES_COURIER_ATTEMPT_H
+
+#include "base/env.h"
+#include "post/queue.h"
+#include "roles/settings.h"
+
+struct attempt;
+
+/* Where one delivery ended for one recipient. */
+struct attempt_verdict {
+    enum rc rc;          /* RC_OK; RC_TEMP; RC_PERM; RC_CLOSED counts as RC_TEMP for the schedule */
+    int code;            /* of the peer, or 0 */
+    char status[12];     /* "5.1.1"; ours where the peer gave none */
+    str_t text;          /* what the peer said, or our own sentence; in the arena given */
+};
+
+/* Finds where `domain` is served (routes table, MX, A/AAAA), connects to the hosts in order and greets. On success *out is ready for
+ * attempt_send. On failure *err is RC_TEMP (DNS not known now, nobody answers …) or RC_PERM (NXDOMAIN 5.1.2, null MX 5.1.10, only ourselves
+ * 5.4.6) and counts for all recipients; *host has the last host tried. At most 5 addresses are tried. */
+enum rc attempt_open(struct env *env, const struct settings *set, str_t domain, struct arena *a, struct attempt **out, struct err *err);
+
+/* The content of the message, piece by piece: chunk k, 0 <= k < m->chunks, in the arena. */
+typedef enum rc attempt_chunk_fn(void *user, uint32_t k, struct arena *a, str_t *out);
+
+/* One transaction: fills verdicts[i] for d->rcpt[i]. before_dot (may be NULL) is called just before the final dot is sent: returning other than
+ * RC_OK gives the transaction up (nothing delivered). */
+void attempt_send(struct attempt *t, const struct queue_message *m, const struct queue_delivery *d, attempt_chunk_fn *chunk, enum rc (*before_dot)(void *user),
+                  void *user, struct arena *a, struct attempt_verdict *verdicts);
+bool attempt_usable(const struct attempt *t); /* another message may follow */
+str_t attempt_host(const struct attempt *t);  /* "mx.example.org" */
+const struct netaddr *attempt_addr(const struct attempt *t);
+void attempt_close(struct attempt *t); /* QUIT, waiting at most 5 s */
+
+#endif

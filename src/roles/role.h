@@ -1,0 +1,56 @@
+/* role.h: what a role is given when it starts, and the one table of what each role may do.
+ *
+ * The supervisor starts each role (a process with `serve`, a thread with `serve --single`) with one control socket
+ * (SOCK_SEQPACKET) over which it passes listening sockets and the ends of channels to other roles, again whenever such a peer
+ * was restarted. role_start() receives the first set, applies the sandbox and returns; a thread of the runtime goes on
+ * listening for new ones and for the request to stop. */
+#ifndef ROLES_ROLE_H
+#define ROLES_ROLE_H
+
+#include "base/env.h"
+#include "roles/settings.h"
+#include "sys/channel.h"
+
+enum role_id { ROLE_SUPERVISOR, ROLE_CORE, ROLE_RESOLVER, ROLE_MX, ROLE_USER, ROLE_COURIER, ROLE_LOCAL, ROLE_COUNT };
+
+enum listener_kind { LISTEN_SMTP, LISTEN_LMTP, LISTEN_POP3, LISTEN_ADMIN };
+
+struct role_listener {
+    enum listener_kind kind;
+    int fd; /* bound and listening; the role owns it */
+};
+
+/* What the roles share at run time. In a role's process there is one; `--single` has one for each thread. */
+struct role {
+    enum role_id id;
+    const struct settings *settings;
+    struct env env;            /* mono, wall, random, connect (courier), dns (through resolver), store (through core) */
+    struct channel *core;      /* NULL where the role has none */
+    struct channel *resolver;  /* likewise */
+    struct role_listener *listeners;
+    size_t n_listeners;
+    int data_dir_fd;           /* core only, else -1 */
+    void *internal;            /* the runtime's */
+};
+
+/* Waits until the supervisor asks for a stop (or is gone). */
+void role_wait_stop(struct role *r);
+bool role_stopping(struct role *r);
+
+/* The roles' entry points; each returns after role_wait_stop with its threads joined. Exit status. */
+int role_core(struct role *r);
+int role_resolver(struct role *r);
+int role_mx(struct role *r);
+int role_user(struct role *r);
+int role_courier(struct role *r);
+int role_local(struct role *r);
+
+/* Core's side of channels: a new client connected (called by the runtime on core's behalf; `peer` says which role, with
+ * ROLE_COUNT for the command line behind the admin socket). Implemented by the core and resolver roles. */
+void core_serve(struct role *core, int fd, enum role_id peer);
+void resolver_serve(struct role *resolver, int fd, enum role_id peer);
+
+/* One line an event: `time id event key=value …` to stderr. Values are escaped: control characters, quotes, invalid UTF-8.
+ * fields come in pairs "name", "%fmt" — see log.h. */
+
+#endif

@@ -1,0 +1,23 @@
+/* engines.h: how a store comes to be. */
+#ifndef STORE_ENGINES_H
+#define STORE_ENGINES_H
+
+#include "base/env.h"
+#include "store/store.h"
+
+/* LMDB: two files in the directory `dir_fd` (not closed): queue.mdb (PART_QUEUE) and mail.mdb (the rest), each with a
+ * commit thread that drains all that waits into one synced commit. `log` gets one line for each event an operator must
+ * see (a failed sync, damage, full disk); called from any thread. NULL and *err on failure. */
+struct store *store_lmdb_open(int dir_fd, void (*log)(void *user, const char *line), void *user, struct err *err);
+
+/* In memory, for tests. With `crash_after` = n, the n-th batch from now (1 is the next) and everything after it gets
+ * STORE_UNKNOWN; whether that n-th batch took effect is decided by `torn`. store_memory_reopen then is the restart:
+ * all durable batches are there, of the lazy ones after the last durable one a random prefix (by `seed`). */
+struct store *store_memory_new(void);
+void store_memory_crash_after(struct store *s, uint64_t n, bool torn);
+uint64_t store_memory_batches(struct store *s); /* how many batches were applied so far, lazy ones too */
+void store_memory_reopen(struct store *s, uint64_t seed);
+void store_memory_damage(struct store *s, part_t part, str_t key); /* flips a bit of that value */
+void store_memory_fail(struct store *s, enum store_rc rc); /* every batch ends so until STORE_OK is set */
+
+#endif

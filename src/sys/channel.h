@@ -1,0 +1,73 @@
+/* channel.h: the internal protocol between roles: framed requests and replies on a Unix stream socket.
+ *
+ * Frame, big-endian: u32 length of what follows (12 to FRAME_MAX), u8 version (1), u8 type, u16 flags (number of
+ * descriptors passed: 0 or 1), u64 request id, payload. A reply carries the id of its request; id 0 is a notice that
+ * expects none. Many requests are in flight at once and may be answered in any order. A malformed frame ends the channel:
+ * both sides treat the other as hostile.
+ *
+ * The client object survives its socket: when the peer dies, calls in flight end with RC_CLOSED, later ones wait for
+ * channel_attach with a new socket until their deadline. Payload bytes are opaque here. All functions are thread-safe. */
+#ifndef SYS_CHANNEL_H
+#define SYS_CHANNEL_H
+
+#include <sys/uio.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+#define CHANNEL_FRAME_MAX ((2 << 20) + 4096) /* a whole page of a scan or a whole batch, with room for its fields */
+
+/* ---- client: sends requests ---- */
+
+struct channel;
+
+/* One request in flight. The caller owns it until done was called, exactly once, on the channel's reader thread (or in
+ * channel_send). In done, reply points into the reader's buffer: copy what is kept. done must not block on this channel. */
+struct channel_call {
+    void (*done)(struct channel_call *c);
+    void *user;
+    enum rc rc;          /* RC_OK: reply is valid; RC_TEMP: deadline passed before it was sent (nothing happened);
+                            RC_CLOSED: sent, no answer (peer died or deadline passed) */
+    uint8_t reply_type;
+    str_t reply;
+    int reply_fd;        /* -1, or a descriptor now owned by done */
+    int64_t deadline_ms; /* CLOCK_MONOTONIC ms */
+    void *internal[6];
+};
+
+/* A notice from the peer (id 0). On the reader thread; must not block. */
+typedef void channel_notice_fn(void *user, uint8_t type, str_t payload, int fd);
+/* The socket was replaced (after the first attach and each later one), before any call uses it. Must not block. */
+typedef void channel_attached_fn(void *user);
+
+struct channel *channel_new(channel_notice_fn *notice, channel_attached_fn *attached, void *user);
+void channel_attach(struct channel *ch, int fd); /* takes fd; a former socket is closed */
+bool channel_connected(struct channel *ch);
+void channel_send(struct channel *ch, uint8_t type, const struct iovec *payload, int niov, struct channel_call *c);
+/* Sends and waits; the reply is copied to the arena. */
+enum rc channel_call(struct channel *ch, uint8_t type, const struct iovec *payload, int niov, int64_t deadline_ms,
+                     struct arena *a, uint8_t *reply_type, str_t *reply, int *reply_fd);
+void channel_free(struct channel *ch);
+
+/* ---- server: answers them ---- */
+
+struct channel_peer; /* one connected client; counted: live while its socket or a pending reply needs it */
+
+struct channel_server_ops {
+    /* A request; on the peer's reader thread, one at a time. Answer now or later with channel_reply(peer, id, …); payload
+     * is valid during the call only. Returning false ends the channel (malformed). */
+    bool (*request)(void *user, struct channel_peer *peer, uint8_t type, uint64_t id, str_t payload, int fd);
+    void (*closed)(void *user, struct channel_peer *peer); /* the last call for this peer */
+};
+/* Serves fd (taken) on a new thread. channel_peer_user gives back `user`. */
+struct channel_peer *channel_serve(int fd, const struct channel_server_ops *ops, void *user);
+void channel_peer_hold(struct channel_peer *p); /* for a reply given later, from another thread */
+void channel_peer_release(struct channel_peer *p);
+/* Never blocks for long: a peer that does not read its replies (16 MiB waiting) is cut off. fd (or -1) is duplicated. */
+void channel_reply(struct channel_peer *p, uint64_t id, uint8_t type, const struct iovec *payload, int niov, int fd);
+/* Several replies in one write: between cork and uncork replies from this thread to this peer are gathered. */
+void channel_cork(struct channel_peer *p);
+void channel_uncork(struct channel_peer *p);
+void channel_peer_close(struct channel_peer *p);
+
+#endif

@@ -1,0 +1,47 @@
+/* server.h: serves many connections with few threads: park idle, block when active.
+ *
+ * Workers share one epoll set (EPOLLONESHOT). A readable connection is owned by exactly one worker, which feeds its bytes
+ * to the session, flushes what it answers and parks it again. A session's input() is plain straight-line code that may
+ * wait (for core, the resolver). An idle connection has no thread and no buffer: bytes are read into the worker's own.
+ * A peer that does not read its answers is parked until it does: unprocessed input is kept (bounded by one read) and
+ * input() is not called while output waits. Accept survives EMFILE and ENFILE (pauses 100 ms, keeps the listener). */
+#ifndef SYS_SERVER_H
+#define SYS_SERVER_H
+
+#include "base/netaddr.h"
+#include "base/str.h"
+
+struct server_session_ops {
+    /* A new connection; returns the session, or NULL to close at once. It may have output waiting (a greeting). */
+    void *(*open)(void *user, const struct netaddr *peer, const struct netaddr *local, int64_t now_ms);
+    /* Processes bytes; returns how many were used. Less than all: it stopped to have its output flushed, and is called again
+     * with the rest afterwards (also with len 0 when it stopped exactly at the end, if `again` says so). */
+    size_t (*input)(void *session, str_t bytes, int64_t now_ms);
+    void (*eof)(void *session, int64_t now_ms);        /* the peer will send no more */
+    str_t (*output)(void *session);                    /* bytes to send now */
+    void (*sent)(void *session, size_t n);             /* n of them were sent */
+    bool (*more)(void *session, int64_t now_ms);       /* output is empty: produce the next piece of a large answer; false: none */
+    bool (*finished)(void *session);                   /* close when the output is sent */
+    int64_t (*deadline_ms)(void *session);             /* when expire() is due if nothing happens */
+    void (*expire)(void *session, int64_t now_ms);     /* it was: say goodbye and be finished, or set a later deadline */
+    void (*close)(void *session);                      /* frees it; the connection is gone */
+};
+
+struct server_limits {
+    int workers_max;      /* threads; grows on demand when all are blocked */
+    int connections_max;  /* over it: refuse_text is sent and the connection closed */
+    int per_address_max;  /* likewise */
+    const char *refuse_text; /* "421 4.3.2 too many connections\r\n" */
+    int output_stall_ms;  /* a peer that takes nothing of its output for so long is cut off */
+};
+
+struct server;
+struct server *server_new(const struct server_session_ops *ops, void *user, const struct server_limits *limits);
+/* Adds a listening socket (taken), already bound and listening, made non-blocking here. `tag` is passed on: open() is
+ * called with user = tag if tag is not NULL (a listener with its own settings). */
+bool server_listen(struct server *s, int fd, void *tag);
+size_t server_connections(struct server *s);
+void server_stop(struct server *s); /* no new connections; closes the idle, waits up to 5 s for the active; joins */
+void server_free(struct server *s);
+
+#endif
