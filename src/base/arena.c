@@ -1,4 +1,5 @@
-/* arena.c: see arena.h. Blocks grow by doubling from one page; a large request gets a block of its own. */
+/* arena.c: see arena.h. Blocks grow by doubling from half a page; a large request gets a block of its own, behind the
+ * newest, whose room stays in use. */
 #include "base/arena.h"
 
 #include <stdarg.h>
@@ -15,7 +16,10 @@ struct arena_block {
     _Alignas(ALIGN) char data[];
 };
 
-void arena_init(struct arena *a, size_t max) { *a = (struct arena){.max = max}; }
+void arena_init(struct arena *a, size_t max)
+{
+    *a = (struct arena){.max = max};
+}
 
 void arena_free(struct arena *a)
 {
@@ -46,13 +50,18 @@ static struct arena_block *block_add(struct arena *a, size_t need)
     size_t size = a->blocks != NULL ? a->blocks->size * 2 : BLOCK_FIRST;
     if (size > BLOCK_MOST)
         size = BLOCK_MOST;
-    if (size < need)
+    bool own = need > size;
+    if (own)
         size = need;
-    struct arena_block *b = malloc(sizeof *b + size);
+    size_t total;
+    if (__builtin_add_overflow(sizeof(struct arena_block), size, &total))
+        return NULL;
+    struct arena_block *b = malloc(total);
     if (b == NULL)
         return NULL;
-    *b = (struct arena_block){.next = a->blocks, .size = size};
-    a->blocks = b;
+    struct arena_block **at = own && a->blocks != NULL ? &a->blocks->next : &a->blocks;
+    *b = (struct arena_block){.next = *at, .size = size};
+    *at = b;
     return b;
 }
 

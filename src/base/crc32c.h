@@ -5,5 +5,6 @@
 #include "base/str.h"
 
 uint32_t crc32c(uint32_t crc, str_t in); /* start with 0; chain by passing the last result */
+uint32_t crc32c_portable(uint32_t crc, str_t in); /* the same by tables alone, for comparison */
 
 #endif

@@ -21,9 +21,27 @@ static uint64_t take_be(struct cursor *c, size_t n)
     return v;
 }
 
-uint8_t cursor_u8(struct cursor *c) { return (uint8_t)take_be(c, 1); }
-uint16_t cursor_u16(struct cursor *c) { return (uint16_t)take_be(c, 2); }
-uint32_t cursor_u32(struct cursor *c) { return (uint32_t)take_be(c, 4); }
-uint64_t cursor_u64(struct cursor *c) { return take_be(c, 8); }
-str_t cursor_str16(struct cursor *c) { return cursor_bytes(c, cursor_u16(c)); }
-str_t cursor_str32(struct cursor *c) { return cursor_bytes(c, cursor_u32(c)); }
+uint8_t cursor_u8(struct cursor *c)
+{
+    return (uint8_t)take_be(c, 1);
+}
+uint16_t cursor_u16(struct cursor *c)
+{
+    return (uint16_t)take_be(c, 2);
+}
+uint32_t cursor_u32(struct cursor *c)
+{
+    return (uint32_t)take_be(c, 4);
+}
+uint64_t cursor_u64(struct cursor *c)
+{
+    return take_be(c, 8);
+}
+str_t cursor_str16(struct cursor *c)
+{
+    return cursor_bytes(c, cursor_u16(c));
+}
+str_t cursor_str32(struct cursor *c)
+{
+    return cursor_bytes(c, cursor_u32(c));
+}

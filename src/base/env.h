@@ -10,7 +10,8 @@
 #include "base/err.h"
 
 struct env;
-struct store; /* store/store.h */
+struct store;   /* store/store.h */
+struct channel; /* sys/channel.h */
 
 /* One byte stream to a peer. Owned by one thread at a time. */
 struct conn {
@@ -35,6 +36,7 @@ struct env {
     /* Always fills *out (status tells); records live in the arena. `name` without final dot. */
     void (*dns)(struct env *e, str_t name, enum dns_type type, int64_t deadline_ms, struct arena *a,
                 struct dns_answer *out);
+    struct channel *resolver; /* what dns asks, set by resolver_client_install; else NULL */
     struct store *store; /* NULL where the role has none */
     void *ctx;           /* the implementation's own */
 };

@@ -8,15 +8,16 @@ enum rc err_set(struct err *e, enum rc rc, const char *status, const char *fmt, 
 {
     if (e == NULL)
         return rc;
-    e->rc = rc;
-    snprintf(e->status, sizeof e->status, "%s", status);
+    struct err made = {.rc = rc}; /* apart, for the arguments may point into *e */
+    snprintf(made.status, sizeof made.status, "%s", status != NULL ? status : "");
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(e->text, sizeof e->text, fmt, ap);
+    vsnprintf(made.text, sizeof made.text, fmt, ap);
     va_end(ap);
-    for (char *p = e->text; *p != '\0'; p++)
+    for (char *p = made.text; *p != '\0'; p++)
         if ((unsigned char)*p < ' ' || *p == 0x7f)
             *p = ' ';
+    *e = made;
     return rc;
 }
 

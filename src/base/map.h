@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 
+/* siphash.c: SipHash-2-4. */
 uint64_t siphash24(const uint8_t key[static 16], str_t in);
 
 struct map; /* opaque */

@@ -16,10 +16,22 @@ static bool same_but_case(const char *a, const char *b, size_t n)
     return true;
 }
 
-bool str_ieq(str_t a, str_t b) { return a.len == b.len && same_but_case(a.ptr, b.ptr, a.len); }
-bool str_starts(str_t s, str_t p) { return s.len >= p.len && str_eq(str_first(s, p.len), p); }
-bool str_istarts(str_t s, str_t p) { return s.len >= p.len && same_but_case(s.ptr, p.ptr, p.len); }
-bool str_ends(str_t s, str_t x) { return s.len >= x.len && str_eq(str_from(s, s.len - x.len), x); }
+bool str_ieq(str_t a, str_t b)
+{
+    return a.len == b.len && same_but_case(a.ptr, b.ptr, a.len);
+}
+bool str_starts(str_t s, str_t p)
+{
+    return s.len >= p.len && str_eq(str_first(s, p.len), p);
+}
+bool str_istarts(str_t s, str_t p)
+{
+    return s.len >= p.len && same_but_case(s.ptr, p.ptr, p.len);
+}
+bool str_ends(str_t s, str_t x)
+{
+    return s.len >= x.len && str_eq(str_from(s, s.len - x.len), x);
+}
 
 bool str_find(str_t s, char c, size_t *at)
 {
@@ -55,7 +67,10 @@ bool str_cut(str_t *rest, char sep, str_t *head)
     return true;
 }
 
-static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
 
 str_t str_trim(str_t s)
 {

@@ -2,10 +2,14 @@
  *
  *     dom/DOMAIN             a domain of ours: flags, catch-all target or empty
  *     addr/DOMAIN/LOCAL      an address (local part lower-cased): an account id, or alias targets (several addresses)
- *     acct/ID                an account: its name (the login, an address), created, state
- *     next/account           counter of account ids
+ *     acct/ID                an account: its state and name (the login, an address)
+ *     login/ADDRESS          account id (big-endian u64) by lower-cased login name: core authenticates by it
+ *     next/account           the last account id given; ids are never used again
+ *     first/domain           the domain that was made first: <postmaster> without a domain belongs there
+ *     gone/ID                a removed account whose mail and secret are still to be swept
  *
- * Lookup of local@domain: the exact address, then without +detail, then the domain's catch-all; <postmaster> and postmaster@
+ * Lookup of local@domain: the exact address, then without +detail, then the domain's catch-all (given as an alias with
+ * one target); <postmaster> and postmaster@
  * any of our domains always exist (RFC 5321 4.5.1): without an own row they go to the first account made. Local parts compare
  * without case. Password hashes are not here but in PART_SECRET, which core alone reads. */
 #ifndef POST_DIRECTORY_H

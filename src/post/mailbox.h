@@ -27,6 +27,7 @@ struct mailbox_message {
     int64_t date_ms; /* internal date */
     uint32_t flags;  /* bit set of \Seen … for IMAP; 0 now */
     uint8_t content[10];
+    bool damaged; /* its row is lost: only the uid is known, nothing can be read, but it can be removed */
 };
 
 /* A message on its way into an account's INBOX. `id` is the queue id that makes it exactly once. As queue_in: write, then commit. */
@@ -43,7 +44,8 @@ enum store_rc mailbox_list(struct store *s, uint64_t account, uint32_t folder, s
 enum store_rc mailbox_chunk(struct store *s, uint64_t account, const struct mailbox_message *m, uint32_t k, struct arena *a, str_t *out);
 /* Removes messages (index row and content); in batches, each durable; the ones removed before a failure stay removed. */
 enum store_rc mailbox_remove(struct store *s, uint64_t account, uint32_t folder, const struct mailbox_message *m, size_t n, size_t *removed);
-/* The folder's uidvalidity, made with the folder: with the UID it makes the UIDL that never changes. */
+/* The folder's uidvalidity, made with the folder: with the UID it makes the UIDL that never changes. 0: there is no such folder
+ * (INBOX comes with the first message). */
 enum store_rc mailbox_uidvalidity(struct store *s, uint64_t account, uint32_t folder, uint32_t *out);
 
 #endif

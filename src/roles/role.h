@@ -33,7 +33,8 @@ struct role {
     void *internal;            /* the runtime's */
 };
 
-/* Waits until the supervisor asks for a stop (or is gone). */
+/* Says that this role is ready (everything open and listening), then waits until the supervisor asks for a stop or is gone. For
+ * core and resolver clients are served (core_serve, resolver_serve) from this call on, not before. */
 void role_wait_stop(struct role *r);
 bool role_stopping(struct role *r);
 
@@ -50,7 +51,7 @@ int role_local(struct role *r);
 void core_serve(struct role *core, int fd, enum role_id peer);
 void resolver_serve(struct role *resolver, int fd, enum role_id peer);
 
-/* One line an event: `time id event key=value …` to stderr. Values are escaped: control characters, quotes, invalid UTF-8.
- * fields come in pairs "name", "%fmt" — see log.h. */
+/* The hidden subcommand `postrider role NAME`: what the supervisor executes, with the control socket as descriptor 3. */
+int role_main(const char *name);
 
 #endif

@@ -55,7 +55,7 @@ struct settings {
 };
 
 /* Parses the text of a configuration file (may be empty: all defaults). Strings live in the arena. On failure *err says file,
- * line, what is wrong, and the nearest right name. */
+ * line, what is wrong, and the nearest right name. RC_OK with a text in *err is a warning to be shown (a hostname without domain). */
 enum rc settings_parse(str_t text, const char *file_name, struct arena *a, struct settings *out, struct err *err);
 /* Checks of values against each other, e.g. retry_first_s <= retry_max_s. Called by settings_parse. */
 

@@ -2,7 +2,8 @@
  *
  * The write is a one-shot conditional batch within one partition: it happens whole or not at all, is strictly
  * serializable, and is on stable storage when it reports STORE_OK, unless it was lazy (then: visible at once to
- * later batches, and durable no later than the next durable batch of the same file that reports STORE_OK).
+ * later batches, to reads perhaps later, and durable no later than the next durable batch of the same file that reports
+ * STORE_OK; files are: PART_QUEUE, all others). STORE_CONFLICT of a durable batch is as durable as STORE_OK is.
  * STORE_UNKNOWN is a real result (the server died, or the sync failed midway): write batches so that repeating
  * them is harmless. Reads see one snapshot each.
  *
@@ -25,6 +26,7 @@
 #define STORE_BATCH_OPS 512
 #define STORE_CHUNK 65472          /* content per chunk: with checksum and page header exactly 16 pages of LMDB */
 #define STORE_PAGE_MAX (1 << 20)   /* bytes of keys and values in one page of a scan, or one multi-get */
+#define STORE_ROW_COST 16          /* what each row counts in a page besides its bytes: many tiny rows are bounded, too */
 #define STORE_SNAPSHOT_MS 5000     /* a snapshot lives no longer: an old one keeps freed pages from reuse */
 
 enum part_kind { PART_NODE, PART_DIRECTORY, PART_SECRET, PART_USER, PART_QUEUE, PART_KINDS };
@@ -58,8 +60,9 @@ enum store_op_kind {
     STORE_PUT,     /* key = value */
     STORE_PUT_NEW, /* as STORE_ABSENT and STORE_PUT: the only put a create-only channel may use */
     STORE_DELETE,  /* key, if present */
-    STORE_DELETE_RANGE, /* all keys k with key <= k < value (value holds the end key) */
-    STORE_ADD,     /* the u64 counter at key (absent: 0) += delta (wraps are STORE_LIMIT); its new value is the op's number */
+    STORE_DELETE_RANGE, /* all keys k with key <= k < value (value holds the end key; empty: the end of the partition) */
+    STORE_ADD,     /* the counter at key (u64, big-endian; absent: 0) += delta; its new value is the op's number. A counter
+                      that would wrap, or a value that is none, is STORE_LIMIT */
     STORE_PUT_NEXT /* the counter at key += 1; then puts value at  value-key-prefix || u64 number, see store_put_next */
 };
 
@@ -85,6 +88,8 @@ void store_batch_init(struct store_batch *b, part_t part, struct arena *a);
 void store_require_absent(struct store_batch *b, str_t key);
 void store_require_present(struct store_batch *b, str_t key);
 void store_require_equal(struct store_batch *b, str_t key, str_t value);
+/* Whether every op is within the limits above: what store_submit refuses otherwise. For those who read batches off a wire. */
+bool store_batch_valid(const struct store_batch *b);
 void store_put(struct store_batch *b, str_t key, str_t value);
 void store_put_new(struct store_batch *b, str_t key, str_t value);
 void store_delete(struct store_batch *b, str_t key);

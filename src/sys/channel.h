@@ -27,17 +27,19 @@ struct channel_call {
     void (*done)(struct channel_call *c);
     void *user;
     enum rc rc;          /* RC_OK: reply is valid; RC_TEMP: deadline passed before it was sent (nothing happened);
-                            RC_CLOSED: sent, no answer (peer died or deadline passed) */
+                            RC_CLOSED: sent, no answer (peer died or deadline passed); RC_PERM: larger than a frame */
     uint8_t reply_type;
     str_t reply;
     int reply_fd;        /* -1, or a descriptor now owned by done */
-    int64_t deadline_ms; /* CLOCK_MONOTONIC ms */
+    int64_t deadline_ms; /* CLOCK_MONOTONIC ms, as sys_mono_ms() */
     void *internal[6];
 };
+/* Deadlines of channel_send are looked at once a second, those of channel_call are exact. */
 
 /* A notice from the peer (id 0). On the reader thread; must not block. */
 typedef void channel_notice_fn(void *user, uint8_t type, str_t payload, int fd);
-/* The socket was replaced (after the first attach and each later one), before any call uses it. Must not block. */
+/* The socket was replaced (after the first attach and each later one), before any other call uses it: what is sent from
+ * within goes first. On the reader thread; must not block, and must not use channel_call. */
 typedef void channel_attached_fn(void *user);
 
 struct channel *channel_new(channel_notice_fn *notice, channel_attached_fn *attached, void *user);
@@ -59,11 +61,14 @@ struct channel_server_ops {
     bool (*request)(void *user, struct channel_peer *peer, uint8_t type, uint64_t id, str_t payload, int fd);
     void (*closed)(void *user, struct channel_peer *peer); /* the last call for this peer */
 };
-/* Serves fd (taken) on a new thread. channel_peer_user gives back `user`. */
+/* Serves fd (taken) on a new thread; ops must outlive it. NULL: no thread or memory, fd is closed, ops were not called. The
+ * pointer returned is not counted: it may be used until ops->closed was called, which can be before this returns. */
 struct channel_peer *channel_serve(int fd, const struct channel_server_ops *ops, void *user);
+void *channel_peer_user(struct channel_peer *p); /* what channel_serve was given */
 void channel_peer_hold(struct channel_peer *p); /* for a reply given later, from another thread */
 void channel_peer_release(struct channel_peer *p);
-/* Never blocks for long: a peer that does not read its replies (16 MiB waiting) is cut off. fd (or -1) is duplicated. */
+/* Never blocks: a peer that does not read its replies (16 MiB waiting) is cut off. fd (or -1) is duplicated where it has to
+ * wait, so the caller keeps it. id 0 sends a notice. After the peer is gone this does nothing. */
 void channel_reply(struct channel_peer *p, uint64_t id, uint8_t type, const struct iovec *payload, int niov, int fd);
 /* Several replies in one write: between cork and uncork replies from this thread to this peer are gathered. */
 void channel_cork(struct channel_peer *p);

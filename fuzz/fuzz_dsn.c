@@ -1,0 +1,95 @@
+/* fuzz_dsn.c: reports and trace fields from hostile strings. The input is a byte of flags, then strings, each with a u16
+ * length; what is left is the original's header. Whatever they hold: lines are clean, fields and parts as many as meant. */
+#include "../tests/mail/lines.h"
+#include "base/cursor.h"
+#include "base/err.h"
+#include "mail/dsn.h"
+#include "mail/header.h"
+#include "mail/trace.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { OUT_MAX = 1 << 20 };
+
+static size_t fields_of(str_t text)
+{
+    struct header_field f;
+    size_t n = 0;
+    while (header_next(&text, &f))
+        n++;
+    return n;
+}
+
+static size_t delimiters(str_t text)
+{
+    size_t n = str_starts(text, STR("--=_"));
+    for (size_t at; str_find(text, '\n', &at); text = str_from(text, at + 1))
+        n += str_starts(str_from(text, at + 1), STR("--=_"));
+    return n;
+}
+
+/* One whole field of that name and nothing else. */
+static void check_field(struct buf *out, bool written, str_t name)
+{
+    str_t text = buf_str(out);
+    must(written && lines_clean(text, true));
+    must(fields_of(text) == 1 && header_count(text, name) == 1 && header_length(text) == text.len);
+    buf_clear(out);
+}
+
+static void check_trace(str_t a, str_t b, str_t c, struct buf *out)
+{
+    struct trace_received t = {
+        .helo = a, .by = b, .protocol = c, .id = c, .recipient = b, .wall_ms = (int64_t)a.len};
+    check_field(out, trace_received_write(&t, out), STR("Received"));
+    t.client.family = NETADDR_V6;
+    check_field(out, trace_received_write(&t, out), STR("Received"));
+    check_field(out, trace_return_path_write(a, out), STR("Return-Path"));
+    check_field(out, trace_delivered_to_write(b, out), STR("Delivered-To"));
+}
+
+static void check_dsn(const struct dsn *d, struct buf *out)
+{
+    must(dsn_write(d, out) == (d->to.len > 0));
+    str_t text = buf_str(out), line;
+    if (d->to.len == 0)
+        return;
+    size_t references = header_count(text, STR("References"));
+    must(references <= 1 && header_count(text, STR("To")) == 1);
+    must(fields_of(text) == 8 + 2 * references + d->utf8);
+    must(delimiters(text) == 4);
+    /* the returned header may hold other control bytes */
+    for (size_t i = 0; i < text.len; i++)
+        must(text.ptr[i] != '\0' && (text.ptr[i] == '\n') == (i > 0 && text.ptr[i - 1] == '\r'));
+    while (str_cut(&text, '\n', &line))
+        must(line.len <= 999);
+    must(text.len == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct cursor c = cursor_of(str_of(data, size));
+    uint8_t flags = cursor_u8(&c);
+    str_t s[6];
+    for (size_t i = 0; i < 6; i++)
+        s[i] = cursor_str16(&c);
+    struct dsn_recipient r[2] = {{s[0], s[1], s[2], s[3], s[4], flags & 4 ? 1000 : 0},
+                                 {s[1], s[0], s[3], s[2], STR_NONE, 0}};
+    struct dsn d = {.action = flags & 1 ? DSN_DELAYED : DSN_FAILED,
+                    .hostname = s[4],
+                    .to = s[5],
+                    .queue_id = s[1],
+                    .message_id_unique = s[4],
+                    .arrived_ms = flags,
+                    .give_up_ms = flags * INT64_C(100000000000),
+                    .recipients = r,
+                    .n = flags & 8 ? 2 : 1,
+                    .original_header = c.rest,
+                    .utf8 = flags & 2};
+    struct buf out;
+    buf_init(&out, OUT_MAX);
+    check_trace(s[0], s[1], s[4], &out);
+    check_dsn(&d, &out);
+    buf_free(&out);
+    return 0;
+}

@@ -1,0 +1,101 @@
+/* dialogue.c: see dialogue.h. Printing goes by line: what is left of one waits for its end. */
+#include "cli/dialogue.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { LINE_SHOWN = 2000, CONTENT_LINES_SHOWN = 40 };
+
+struct side {
+    const char *mark;
+    struct buf line;
+};
+
+struct dialogue {
+    struct conn conn;
+    struct cli *c;
+    struct conn *inner;
+    struct side client, server;
+    bool content;        /* 354 was seen: what the client sends is the message */
+    unsigned shown;      /* lines of it */
+};
+
+static void print_line(struct dialogue *d, struct side *s)
+{
+    str_t line = buf_str(&s->line);
+    if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+        line.len--;
+    bool is_client = s == &d->client;
+    if (is_client && d->content && str_eq(line, STR(".")))
+        d->content = false;
+    if (!is_client && str_starts(line, STR("354"))) {
+        d->content = true;
+        d->shown = 0;
+    }
+    if (is_client && d->content && ++d->shown > CONTENT_LINES_SHOWN) {
+        if (d->shown == CONTENT_LINES_SHOWN + 1)
+            printf("%s: …\n", s->mark);
+        return;
+    }
+    str_t safe = cli_safe(d->c, line);
+    printf("%s: " STR_FMT "\n", s->mark, STR_ARG(safe));
+}
+
+static void show(struct dialogue *d, struct side *s, str_t bytes)
+{
+    for (size_t i = 0; i < bytes.len; i++) {
+        if (bytes.ptr[i] == '\n') {
+            print_line(d, s);
+            buf_clear(&s->line);
+        } else if (s->line.len < LINE_SHOWN) {
+            buf_addc(&s->line, bytes.ptr[i]);
+        }
+    }
+    fflush(stdout);
+}
+
+static struct dialogue *of(struct conn *c) { return (struct dialogue *)(void *)c; }
+
+static enum rc dialogue_read(struct conn *c, void *to, size_t cap, size_t *got, int64_t deadline_ms)
+{
+    struct dialogue *d = of(c);
+    enum rc rc = d->inner->ops->read(d->inner, to, cap, got, deadline_ms);
+    if (rc == RC_OK)
+        show(d, &d->server, str_of(to, *got));
+    return rc;
+}
+
+static enum rc dialogue_write(struct conn *c, str_t bytes, int64_t deadline_ms)
+{
+    struct dialogue *d = of(c);
+    show(d, &d->client, bytes);
+    return d->inner->ops->write(d->inner, bytes, deadline_ms);
+}
+
+static void dialogue_close(struct conn *c)
+{
+    struct dialogue *d = of(c);
+    d->inner->ops->close(d->inner);
+    buf_free(&d->client.line);
+    buf_free(&d->server.line);
+    free(d);
+}
+
+static const struct conn_ops dialogue_ops = {dialogue_read, dialogue_write, dialogue_close};
+
+struct conn *dialogue_show(struct cli *c, struct conn *inner)
+{
+    struct dialogue *d = calloc(1, sizeof *d);
+    if (d == NULL) {
+        inner->ops->close(inner);
+        return NULL;
+    }
+    d->conn = (struct conn){.ops = &dialogue_ops, .peer = inner->peer, .local = inner->local};
+    d->c = c;
+    d->inner = inner;
+    d->client.mark = "C";
+    d->server.mark = "S";
+    buf_init(&d->client.line, LINE_SHOWN);
+    buf_init(&d->server.line, LINE_SHOWN);
+    return &d->conn;
+}

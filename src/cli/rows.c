@@ -1,0 +1,57 @@
+/* rows.c: see rows.h. */
+#include "cli/rows.h"
+
+#include <stdio.h>
+
+struct listing {
+    struct cli *c;
+    json_t *list; /* NULL: text */
+};
+
+static json_t *as_json(const struct directory_row *r)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, r->kind == DIRECTORY_ROW_DOMAIN ? "domain" : "address", cli_json_str(r->name));
+    if (r->kind == DIRECTORY_ROW_DOMAIN)
+        json_object_set_new(o, "catchall", r->catchall.len ? cli_json_str(r->catchall) : json_null());
+    if (r->kind == DIRECTORY_ROW_ACCOUNT)
+        json_object_set_new(o, "account", json_integer((json_int_t)r->account));
+    if (r->kind == DIRECTORY_ROW_ALIAS) {
+        json_t *t = json_array();
+        for (size_t i = 0; i < r->ntargets; i++)
+            json_array_append_new(t, cli_json_str(r->targets[i]));
+        json_object_set_new(o, "targets", t);
+    }
+    return o;
+}
+
+static void as_text(struct cli *c, const struct directory_row *r)
+{
+    printf(STR_FMT, STR_ARG(cli_safe(c, r->name)));
+    if (r->kind == DIRECTORY_ROW_DOMAIN && r->catchall.len > 0)
+        printf("  (catch-all: " STR_FMT ")", STR_ARG(cli_safe(c, r->catchall)));
+    for (size_t i = 0; r->kind == DIRECTORY_ROW_ALIAS && i < r->ntargets; i++)
+        printf("%s" STR_FMT, i ? ", " : " -> ", STR_ARG(cli_safe(c, r->targets[i])));
+    putchar('\n');
+}
+
+static bool show(void *user, const struct directory_row *r)
+{
+    struct listing *l = user;
+    if (l->list != NULL)
+        json_array_append_new(l->list, as_json(r));
+    else
+        as_text(l->c, r);
+    return true;
+}
+
+int cli_list_rows(struct cli *c, int what)
+{
+    struct listing l = {.c = c, .list = c->json ? json_array() : NULL};
+    enum store_rc rc = directory_list(c->store, what, show, &l);
+    if (rc != STORE_OK) {
+        json_decref(l.list);
+        return cli_store_error(c, rc);
+    }
+    return c->json ? cli_print_json(l.list) : CLI_OK;
+}

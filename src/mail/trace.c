@@ -1,0 +1,69 @@
+/* trace.c: see trace.h. Written for every message: parts are added as they are, nothing is formatted twice. */
+#include "mail/trace.h"
+
+#include "mail/date.h"
+#include "mail/field.h"
+
+/* A clause: its words joined by `field_add`'s blank or fold, kept in one line. */
+static void add_clause(struct field *f, str_t keyword, str_t value, str_t tail)
+{
+    char unit[FIELD_ADDRESS_MAX + NETADDR_TEXT + 32];
+    size_t len = 0;
+    str_t parts[] = {keyword, value, tail};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (parts[i].len > 0)
+            memcpy(unit + len, parts[i].ptr, parts[i].len);
+        len += parts[i].len;
+    }
+    field_add(f, str_of(unit, len));
+}
+
+/* RFC 5321 4.4: what the client called itself, then what we know. Without a client (our own mail) there is no such clause. */
+static void add_from(struct field *f, const struct trace_received *t)
+{
+    if (t->client.family == NETADDR_NONE)
+        return;
+    struct field_clean clean;
+    char literal[NETADDR_TEXT], known[NETADDR_TEXT + 4] = " (";
+    str_t address = str_c(netaddr_literal(&t->client, literal));
+    memcpy(known + 2, address.ptr, address.len);
+    memcpy(known + 2 + address.len, ")", 2);
+    str_t helo = t->helo.len > 0 ? field_clean_name(&clean, t->helo) : address;
+    add_clause(f, STR("from "), helo, str_c(known));
+}
+
+bool trace_received_write(const struct trace_received *t, struct buf *out)
+{
+    struct field f;
+    struct field_clean clean;
+    char date[MAIL_DATE_MAX];
+    bool with_for = t->recipient.len > 0;
+    field_begin(&f, out, STR("Received"));
+    add_from(&f, t);
+    add_clause(&f, STR("by "), field_clean_name(&clean, t->by), STR_NONE);
+    add_clause(&f, STR("with "), field_clean_name(&clean, t->protocol), STR_NONE); /* RFC 3848 */
+    add_clause(&f, STR("id "), field_clean_name(&clean, t->id), with_for ? STR_NONE : STR(";"));
+    if (with_for)
+        add_clause(&f, STR("for <"), field_clean_address(&clean, t->recipient, true), STR(">;"));
+    field_add(&f, str_c(mail_date(t->wall_ms, date)));
+    field_end(&f);
+    return !out->failed;
+}
+
+bool trace_return_path_write(str_t reverse_path, struct buf *out)
+{
+    struct field f;
+    struct field_clean clean;
+    field_begin(&f, out, STR("Return-Path"));
+    add_clause(&f, STR("<"), field_clean_address(&clean, reverse_path, true), STR(">"));
+    field_end(&f);
+    return !out->failed;
+}
+
+bool trace_delivered_to_write(str_t address, struct buf *out)
+{
+    struct field_clean clean;
+    field_write(out, STR("Delivered-To"),
+                field_clean_address(&clean, address, true)); /* RFC 9228 4 */
+    return !out->failed;
+}

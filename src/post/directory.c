@@ -1,0 +1,153 @@
+/* directory.c: lookups. See directory.h.
+ *
+ * Everything an ordinary lookup may need is asked for in one multi-get: the domain, the exact address, the address
+ * without detail. The catch-all is given as an alias with one target, so that it needs no further question here.
+ * Only <postmaster> without a row of its own, or without a domain, costs one more. */
+#include "post/directory.h"
+
+#include "post/directory_row.h"
+
+struct question {
+    str_t local, domain; /* lower case */
+    str_t base;          /* local without detail; empty: it has none */
+    str_t detail;
+};
+
+static str_t lowered(str_t s, struct arena *a)
+{
+    str_t copy = arena_dup(a, s);
+    if (copy.ptr != NULL)
+        str_lower((char *)copy.ptr, copy.len); /* our own copy */
+    return copy;
+}
+
+static void split_detail(struct question *q, char separator)
+{
+    size_t at;
+    if (separator == '\0' || !str_find(q->local, separator, &at) || at == 0)
+        return;
+    q->base = str_first(q->local, at);
+    q->detail = str_from(q->local, at + 1);
+}
+
+/* RFC 5321 4.5.1: postmaster is there whatever the rows say. */
+static bool is_postmaster(const struct question *q)
+{
+    str_t name = q->base.len > 0 ? q->base : q->local;
+    return str_eq(name, STR("postmaster"));
+}
+
+static enum store_rc first_domain(struct store *s, struct arena *a, str_t *domain)
+{
+    bool present;
+    *domain = STR_NONE;
+    return store_get1(s, DIRECTORY_PART, DIRECTORY_KEY_FIRST, a, &present, domain);
+}
+
+/* The account that was made first: ids only grow, and their keys sort as they do. */
+static enum store_rc first_account(struct store *s, struct arena *a, struct directory_entry *out)
+{
+    struct store_scan scan = {
+        .part = DIRECTORY_PART,
+        .from = DIRECTORY_PREFIX_ACCT,
+        .end = store_prefix_end(a, DIRECTORY_PREFIX_ACCT),
+        .keys_only = true,
+        .rows_max = 1,
+    };
+    struct store_page page;
+    enum store_rc rc = store_scan(s, &scan, a, &page);
+    if (rc == STORE_OK && page.n == 1 && directory_account_id(page.rows[0].key, &out->account))
+        out->kind = DIRECTORY_ACCOUNT;
+    return rc;
+}
+
+/* An address row that was read. RC other than OK: it cannot be trusted. */
+static enum store_rc take_row(const struct store_value *v, struct arena *a, struct directory_entry *out)
+{
+    if (v->rc != STORE_OK)
+        return v->rc;
+    return directory_entry_decode(v->value, a, out) ? STORE_OK : STORE_DAMAGED;
+}
+
+static enum store_rc take_catchall(const struct question *q, str_t catchall, struct arena *a,
+                                   struct directory_entry *out)
+{
+    /* The catch-all's own address, if it does not exist, must not lead to itself for ever. */
+    if (catchall.len == 0 || str_ieq(catchall, directory_address_text(q->local, q->domain, a)))
+        return STORE_OK;
+    out->targets = arena_array(a, 1, sizeof *out->targets);
+    if (out->targets == NULL)
+        return STORE_LIMIT;
+    out->targets[0] = catchall;
+    out->ntargets = 1;
+    out->kind = DIRECTORY_ALIAS;
+    return STORE_OK;
+}
+
+static enum store_rc answer(struct store *s, const struct question *q, struct arena *a,
+                            struct directory_entry *out)
+{
+    str_t keys[3] = {directory_key_domain(q->domain, a),
+                     directory_key_address(q->domain, q->local, a),
+                     directory_key_address(q->domain, q->base, a)};
+    if (a->failed)
+        return STORE_LIMIT;
+    struct store_value v[3];
+    enum store_rc rc = store_get(s, DIRECTORY_PART, keys, q->base.len > 0 ? 3 : 2, a, v);
+    if (rc != STORE_OK)
+        return rc;
+    struct directory_domain domain;
+    if (v[0].rc != STORE_OK)
+        return v[0].rc;
+    if (!v[0].present)
+        return STORE_OK;
+    if (!directory_domain_decode(v[0].value, &domain))
+        return STORE_DAMAGED;
+    out->kind = DIRECTORY_NONE;
+    if (v[1].present || v[1].rc != STORE_OK)
+        return take_row(&v[1], a, out);
+    if (q->base.len > 0 && (v[2].present || v[2].rc != STORE_OK)) {
+        rc = take_row(&v[2], a, out);
+        out->detail = q->detail;
+        return rc;
+    }
+    if (is_postmaster(q)) {
+        out->detail = q->detail;
+        rc = first_account(s, a, out);
+        if (rc != STORE_OK || out->kind == DIRECTORY_ACCOUNT)
+            return rc;
+    }
+    return take_catchall(q, domain.catchall, a, out);
+}
+
+enum store_rc directory_lookup(struct store *s, str_t local, str_t domain, char separator, struct arena *a,
+                               struct directory_entry *out)
+{
+    *out = (struct directory_entry){.kind = DIRECTORY_NOT_OURS};
+    if (domain.len > DIRECTORY_DOMAIN_MAX)
+        return STORE_OK;
+    if (domain.len == 0) {
+        enum store_rc rc = first_domain(s, a, &domain);
+        if (rc != STORE_OK || domain.len == 0)
+            return rc;
+    }
+    if (local.len == 0 || local.len > DIRECTORY_LOCAL_MAX) {
+        bool ours;
+        enum store_rc rc = directory_domain_exists(s, domain, a, &ours);
+        out->kind = ours ? DIRECTORY_NONE : DIRECTORY_NOT_OURS;
+        return rc;
+    }
+    struct question q = {.local = lowered(local, a), .domain = lowered(domain, a)};
+    split_detail(&q, separator);
+    return answer(s, &q, a, out);
+}
+
+enum store_rc directory_domain_exists(struct store *s, str_t domain, struct arena *a, bool *yes)
+{
+    *yes = false;
+    if (domain.len == 0 || domain.len > DIRECTORY_DOMAIN_MAX)
+        return STORE_OK;
+    str_t key = directory_key_domain(lowered(domain, a), a);
+    str_t value;
+    return a->failed ? STORE_LIMIT : store_get1(s, DIRECTORY_PART, key, a, yes, &value);
+}

@@ -1,0 +1,62 @@
+/* directory_row.h: how the directory's rows look in the map; for directory*.c alone (and their fuzz target).
+ *
+ * Values begin with a version byte; decoders take any bytes and never overrun. Besides the rows named in directory.h:
+ *
+ *     login/ADDRESS   account id as big-endian u64: core authenticates by it; the address in lower case
+ *     first/domain    the name of the domain that was made first: where <postmaster> without a domain belongs
+ *     gone/ID         an account that was removed: its mail and its secret are still to be swept
+ *
+ * Every change of an address also raises `edits` in its domain's row and requires that row as it was read. So changes
+ * within a domain are serialized, and a domain cannot go while an address comes. */
+#ifndef POST_DIRECTORY_ROW_H
+#define POST_DIRECTORY_ROW_H
+
+#include "base/buf.h"
+#include "post/directory.h"
+
+#define DIRECTORY_LOCAL_MAX  64  /* octets, RFC 5321 4.5.3.1.1 */
+#define DIRECTORY_DOMAIN_MAX 255 /* octets, RFC 5321 4.5.3.1.2 */
+/* local@domain, every character of the local part quoted */
+#define DIRECTORY_ADDRESS_MAX (2 * DIRECTORY_LOCAL_MAX + 2 + 1 + DIRECTORY_DOMAIN_MAX)
+_Static_assert(DIRECTORY_ADDRESS_MAX + 8 <= STORE_KEY_MAX, "a login key fits");
+
+struct directory_address {
+    str_t local;  /* unquoted, in lower case */
+    str_t domain; /* in lower case */
+    str_t text;   /* local@domain, quoted if it must be */
+};
+/* Reads "local@domain" as a person writes it. false: it is no address (or the arena is full). */
+bool directory_address_parse(str_t text, struct arena *a, struct directory_address *out);
+/* A DNS name with at least one label, letters, digits, hyphens; lower-cased copy without final dot. */
+bool directory_domain_parse(str_t text, struct arena *a, str_t *out);
+/* local@domain, the local part quoted where it must be (RFC 5321 4.1.2). */
+str_t directory_address_text(str_t local, str_t domain, struct arena *a);
+
+str_t directory_key_domain(str_t domain, struct arena *a);
+str_t directory_key_address(str_t domain, str_t local, struct arena *a);
+str_t directory_key_account(uint64_t id, struct arena *a);
+str_t directory_key_login(str_t address, struct arena *a);
+str_t directory_key_gone(uint64_t id, struct arena *a);
+#define DIRECTORY_KEY_FIRST   STR("first/domain")
+#define DIRECTORY_KEY_NEXT    STR("next/account")
+#define DIRECTORY_PREFIX_DOM  STR("dom/")
+#define DIRECTORY_PREFIX_ADDR STR("addr/")
+#define DIRECTORY_PREFIX_ACCT STR("acct/")
+
+struct directory_domain {
+    uint64_t edits; /* changes of the domain or of addresses in it */
+    str_t catchall; /* an address, or empty */
+};
+bool directory_domain_encode(const struct directory_domain *d, struct buf *out);
+bool directory_domain_decode(str_t value, struct directory_domain *out);
+
+/* An address row: kind, account or targets of `e`. */
+bool directory_entry_encode(const struct directory_entry *e, struct buf *out);
+bool directory_entry_decode(str_t value, struct arena *a, struct directory_entry *out);
+
+bool directory_account_encode(str_t name, struct buf *out);
+bool directory_account_decode(str_t value, str_t *name);
+bool directory_account_id(str_t key, uint64_t *id); /* from its key */
+bool directory_u64_decode(str_t value, uint64_t *out); /* exactly 8 bytes */
+
+#endif

@@ -1,0 +1,77 @@
+/* client_internal.h: the inside of struct smtpc, shared by client.c (connection, hello) and client_transaction.c. */
+#ifndef PROTO_SMTP_CLIENT_INTERNAL_H
+#define PROTO_SMTP_CLIENT_INTERNAL_H
+
+#include "proto/smtp/client_content.h"
+#include "proto/smtp/client_reply.h"
+
+/* Which reply comes next. From RSET to DATA also: which command of a transaction is written next. */
+enum smtpc_await {
+    AWAIT_NONE,
+    AWAIT_GREETING,
+    AWAIT_EHLO,
+    AWAIT_HELO,
+    AWAIT_RSET,
+    AWAIT_MAIL,
+    AWAIT_RCPT,
+    AWAIT_DATA,
+    AWAIT_BODY, /* after the final dot; LMTP: the next recipient's */
+    AWAIT_VOID, /* after the dot that ends a DATA granted for nobody */
+    AWAIT_QUIT,
+};
+
+enum slot_state { SLOT_OPEN, SLOT_ACCEPTED /* RCPT was */, SLOT_DONE };
+
+struct slot {
+    enum slot_state state;
+    bool unsent; /* refused by ourselves: no RCPT */
+    enum rc rc;
+    struct smtpc_reply reply;
+};
+
+/* A place in RSET, MAIL, RCPT 0, …, RCPT n-1, DATA, end (AWAIT_NONE). */
+struct step {
+    enum smtpc_await kind;
+    size_t rcpt;
+};
+
+/* One transaction; transaction_reset is the only way it is cleared. */
+struct transaction {
+    struct arena arena; /* slots and reply texts */
+    struct smtpc_envelope envelope;
+    bool smtputf8; /* to be said at MAIL */
+    struct slot *slots;
+    size_t n;
+    struct step write, read; /* next to be written, next to be answered */
+    size_t outstanding;      /* written, not answered */
+    size_t accepted;         /* recipients */
+    size_t body_at;          /* LMTP: whose reply after the dot is next */
+    bool touched;            /* some command was answered */
+    bool mail_refused, content, ended;
+    enum smtpc_line line;
+};
+
+struct smtpc {
+    const struct smtpc_config *config;
+    enum smtpc_await await;
+    bool dead, dirty; /* dirty: the peer may hold half a transaction: RSET before the next */
+    struct err error;
+    struct smtpc_features features;
+    char peer_name[256];
+    uint64_t replies;
+    struct smtpc_reader reader;
+    struct buf out;
+    size_t out_at;
+    struct transaction t;
+};
+
+/* Ends the connection; the first reason stays. Open recipients get it as their verdict. */
+void smtpc_fail(struct smtpc *c, enum rc rc, const char *status, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void smtpc_put(struct smtpc *c, str_t s); /* adds to the output; a full buffer is a failure */
+void smtpc_transaction_reply(struct smtpc *c, int code);
+/* The peer gives up (421): its words become the verdict of all that have none. */
+void smtpc_transaction_lost(struct smtpc *c);
+void smtpc_transaction_fill(struct smtpc *c); /* writes the commands that may be written now */
+
+#endif

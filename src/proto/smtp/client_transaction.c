@@ -1,0 +1,394 @@
+/* client_transaction.c: one mail transaction of the client engine, from MAIL to the verdict of each recipient. See client.h.
+ *
+ * Two steps run over the same sequence RSET? MAIL RCPT… DATA: `write`, the next command to be written, and `read`, the next to be
+ * answered. With PIPELINING write runs ahead (bounded by SMTPC_GROUP and the output's watermark), without it they go hand in hand; the
+ * rest is the same code. RFC 2920 3.1: every status of the group is looked at; if all recipients were refused and DATA was granted all the
+ * same, a single dot ends it. */
+#include <stdlib.h>
+
+#include "proto/smtp/client_internal.h"
+
+/* Unanswered commands in a group: their replies must fit the peer's and our socket buffers, or both sides wait for each other. */
+enum { GROUP = 256 };
+enum { OUTPUT_WATERMARK = 32 * 1024 };      /* output at which a group goes out; 100 ordinary recipients fit in one write */
+enum { TRANSACTION_TEXT_MAX = 512 * 1024 }; /* reply texts: 100 recipients with SMTPC_REPLY_TEXT each fit */
+enum { ALIGN_MAX = 64 };
+
+static const struct smtpc_reply no_reply = {0};
+
+static void transaction_reset(struct transaction *t)
+{
+    struct arena arena = t->arena;
+    arena_reset(&arena);
+    *t = (struct transaction){.arena = arena};
+}
+
+/* ---- verdicts ---- */
+
+static enum rc class_rc(int code)
+{
+    return code / 100 == 2 ? RC_OK : code / 100 == 5 ? RC_PERM : RC_TEMP;
+}
+
+/* The reply just read, copied to last as long as the transaction. Without memory the text is lost, the code is not. */
+static struct smtpc_reply keep_reply(struct smtpc *c)
+{
+    struct smtpc_reply r = {.code = c->reader.code};
+    memcpy(r.status, c->reader.status, sizeof r.status);
+    r.text = arena_dup(&c->t.arena, smtpc_reader_text(&c->reader));
+    return r;
+}
+
+static void slot_done(struct slot *s, enum rc rc, const struct smtpc_reply *r)
+{
+    s->state = SLOT_DONE;
+    s->rc = rc;
+    s->reply = *r;
+}
+
+/* The reply just read decides for all recipients that are still in the given state. */
+static void decide_all(struct smtpc *c, bool accepted_only, enum rc rc)
+{
+    struct smtpc_reply r = keep_reply(c);
+    for (size_t i = 0; i < c->t.n; i++)
+        if (c->t.slots[i].state == SLOT_ACCEPTED || (!accepted_only && c->t.slots[i].state == SLOT_OPEN))
+            slot_done(&c->t.slots[i], rc, &r);
+}
+
+/* Our own refusal of one recipient, before anything is sent. */
+static void refuse(struct smtpc *c, size_t i, const char *status, str_t text)
+{
+    struct smtpc_reply r = {.text = text};
+    str_toc(str_c(status), r.status, sizeof r.status);
+    slot_done(&c->t.slots[i], RC_PERM, &r);
+    c->t.slots[i].unsent = true;
+}
+
+static void refuse_all(struct smtpc *c, const char *status, str_t text)
+{
+    for (size_t i = 0; i < c->t.n; i++)
+        refuse(c, i, status, text);
+}
+
+enum rc smtpc_verdict(const struct smtpc *c, size_t i, struct smtpc_reply *reply)
+{
+    if (i < c->t.n && c->t.slots[i].state == SLOT_DONE) {
+        *reply = c->t.slots[i].reply;
+        return c->t.slots[i].rc;
+    }
+    *reply = no_reply;
+    if (!c->dead) {
+        reply->text = STR("not decided");
+        return RC_TEMP;
+    }
+    memcpy(reply->status, c->error.status, sizeof reply->status);
+    reply->text = str_c(c->error.text);
+    if (c->t.ended || c->error.rc == RC_OK) /* the dot may have arrived: RFC 5321 4.5.3.2.6 */
+        return RC_CLOSED;
+    return c->error.rc;
+}
+
+bool smtpc_untouched(const struct smtpc *c) { return c->dead && c->t.n > 0 && !c->t.touched && !c->t.ended; }
+
+/* ---- the sequence of commands ---- */
+
+/* The next recipient that has an RCPT: all but those refused by ourselves. */
+static size_t next_sent(const struct transaction *t, size_t from)
+{
+    while (from < t->n && t->slots[from].unsent)
+        from++;
+    return from;
+}
+
+static struct step step_after(const struct transaction *t, struct step s)
+{
+    size_t from = s.kind == AWAIT_RCPT ? s.rcpt + 1 : 0;
+    if (s.kind == AWAIT_RSET)
+        return (struct step){AWAIT_MAIL, 0};
+    if (s.kind == AWAIT_MAIL || s.kind == AWAIT_RCPT) {
+        from = next_sent(t, from);
+        return from < t->n ? (struct step){AWAIT_RCPT, from} : (struct step){AWAIT_DATA, 0};
+    }
+    return (struct step){AWAIT_NONE, 0};
+}
+
+static void put_path(struct smtpc *c, str_t command, str_t address)
+{
+    smtpc_put(c, command);
+    smtpc_put(c, address);
+    smtpc_put(c, STR(">"));
+}
+
+static void put_mail(struct smtpc *c)
+{
+    put_path(c, STR("MAIL FROM:<"), c->t.envelope.reverse_path);
+    if (c->features.size && !buf_addf(&c->out, " SIZE=%llu", (unsigned long long)c->t.envelope.size))
+        smtpc_fail(c, RC_TEMP, "4.3.0", "out of memory for output");
+    if (c->t.envelope.body_8bit)
+        smtpc_put(c, STR(" BODY=8BITMIME"));
+    if (c->t.smtputf8)
+        smtpc_put(c, STR(" SMTPUTF8"));
+    smtpc_put(c, STR("\r\n"));
+}
+
+static void put_command(struct smtpc *c, struct step s)
+{
+    if (s.kind == AWAIT_RSET) {
+        smtpc_put(c, STR("RSET\r\n"));
+    } else if (s.kind == AWAIT_MAIL) {
+        put_mail(c);
+    } else if (s.kind == AWAIT_RCPT) {
+        put_path(c, STR("RCPT TO:<"), c->t.envelope.recipients[s.rcpt]);
+        smtpc_put(c, STR("\r\n"));
+    } else {
+        smtpc_put(c, STR("DATA\r\n"));
+    }
+}
+
+/* Nothing more to say: the sender was refused, or all that was written is answered and nobody is left to send to. */
+static bool pointless(const struct transaction *t)
+{
+    return t->mail_refused || (t->write.kind == AWAIT_DATA && t->outstanding == 0 && t->accepted == 0);
+}
+
+void smtpc_transaction_fill(struct smtpc *c)
+{
+    struct transaction *t = &c->t;
+    size_t ahead = c->features.pipelining ? GROUP : 1;
+    if (pointless(t))
+        t->write.kind = AWAIT_NONE;
+    while (t->write.kind != AWAIT_NONE && t->outstanding < ahead && c->out.len < OUTPUT_WATERMARK && !c->dead) {
+        put_command(c, t->write);
+        t->outstanding++;
+        t->write = step_after(t, t->write);
+    }
+    c->await = t->outstanding > 0 ? t->read.kind : AWAIT_NONE;
+}
+
+/* ---- beginning ---- */
+
+static bool address_clean(str_t s)
+{
+    if (s.len > SMTPC_ADDRESS_MAX)
+        return false;
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
+            return false;
+    return true;
+}
+
+static bool address_ascii(str_t s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.ptr[i] >= 0x80)
+            return false;
+    return true;
+}
+
+/* What concerns the message as a whole. RFC 1870 6.1, RFC 6152 3, RFC 6531 3.5 */
+static bool message_fits(struct smtpc *c)
+{
+    const struct smtpc_envelope *e = &c->t.envelope;
+    const struct smtpc_features *f = &c->features;
+    if (!address_clean(e->reverse_path))
+        refuse_all(c, "5.1.7", STR("the sender's address cannot be sent"));
+    else if (c->t.smtputf8 && !f->smtputf8)
+        refuse_all(c, "5.6.7", STR("the next server does not take internationalized mail (SMTPUTF8)"));
+    else if (e->body_8bit && !f->body_8bit)
+        refuse_all(c, "5.6.3", STR("the next server does not take 8-bit content (8BITMIME)"));
+    else if (f->size && f->size_max > 0 && e->size > f->size_max)
+        refuse_all(c, "5.3.4", STR("the message is larger than the next server takes"));
+    else
+        return true;
+    return false;
+}
+
+/* What concerns one recipient; asks for SMTPUTF8 if its address does. */
+static void check_recipients(struct smtpc *c)
+{
+    for (size_t i = 0; i < c->t.n; i++) {
+        str_t to = c->t.envelope.recipients[i];
+        if (to.len == 0 || !address_clean(to))
+            refuse(c, i, "5.1.3", STR("the address cannot be sent"));
+        else if (!address_ascii(to) && !c->features.smtputf8)
+            refuse(c, i, "5.6.7", STR("the next server does not take internationalized addresses (SMTPUTF8)"));
+        else if (!address_ascii(to))
+            c->t.smtputf8 = true;
+    }
+}
+
+void smtpc_begin(struct smtpc *c, const struct smtpc_envelope *e)
+{
+    struct transaction *t = &c->t;
+    must(c->dead || (smtpc_want(c) == SMTPC_READY && !t->content));
+    transaction_reset(t);
+    if (c->dead || e->n == 0)
+        return;
+    if (e->n > SIZE_MAX / 2 / sizeof(struct slot)) {
+        smtpc_fail(c, RC_TEMP, "4.3.0", "too many recipients");
+        return;
+    }
+    t->arena.max = e->n * sizeof(struct slot) + ALIGN_MAX + TRANSACTION_TEXT_MAX;
+    t->slots = arena_array(&t->arena, e->n, sizeof(struct slot));
+    if (t->slots == NULL) {
+        smtpc_fail(c, RC_TEMP, "4.3.0", "out of memory");
+        return;
+    }
+    t->n = e->n;
+    t->envelope = *e;
+    t->smtputf8 = e->smtputf8 || !address_ascii(e->reverse_path);
+    if (!message_fits(c))
+        return;
+    check_recipients(c);
+    if (next_sent(t, 0) == t->n)
+        return;
+    t->write = t->read = (struct step){c->dirty ? AWAIT_RSET : AWAIT_MAIL, 0};
+    c->dirty = true; /* until all of it went well */
+    smtpc_transaction_fill(c);
+}
+
+bool smtpc_accepting(const struct smtpc *c) { return c->t.content && !c->dead; }
+
+/* ---- replies ---- */
+
+static void mail_reply(struct smtpc *c, int code)
+{
+    if (code / 100 == 2)
+        return;
+    c->t.mail_refused = true; /* what follows in the group is refused as well, for want of a sender: its words count for nothing */
+    decide_all(c, false, class_rc(code));
+}
+
+/* RFC 5321 4.5.3.1.10: 552 from a server that took some recipients means "too many", which is not for ever. */
+static bool too_many(const struct smtpc *c, int code)
+{
+    const char *status = c->reader.status;
+    return code == 552 && c->t.accepted > 0 && (status[0] == '\0' || strcmp(status, "5.5.3") == 0);
+}
+
+static void rcpt_reply(struct smtpc *c, size_t i, int code)
+{
+    struct slot *s = &c->t.slots[i];
+    if (c->t.mail_refused)
+        return;
+    if (code / 100 == 2) {
+        s->state = SLOT_ACCEPTED;
+        c->t.accepted++;
+        return;
+    }
+    struct smtpc_reply r = keep_reply(c);
+    slot_done(s, too_many(c, code) ? RC_TEMP : class_rc(code), &r);
+}
+
+static void data_reply(struct smtpc *c, int code)
+{
+    if (code / 100 == 2) {
+        smtpc_fail(c, RC_TEMP, "4.5.0", "unexpected reply %d to DATA", code);
+    } else if (code / 100 != 3) {
+        decide_all(c, true, class_rc(code));
+    } else if (c->t.accepted > 0) {
+        c->t.content = true;
+    } else if (c->config->lmtp) { /* RFC 2033 4.2: must not happen, and nobody knows how many replies would follow the dot */
+        smtpc_fail(c, RC_TEMP, "4.5.0", "DATA was granted for no recipient");
+    } else { /* RFC 2920 3.1: granted though nobody is to get it */
+        smtpc_put(c, STR(".\r\n"));
+        c->await = AWAIT_VOID;
+    }
+}
+
+/* After the final dot: one reply, or in LMTP one for each accepted recipient in their order (RFC 2033 4.2). */
+static void body_reply(struct smtpc *c, int code)
+{
+    struct transaction *t = &c->t;
+    bool failed = code / 100 != 2;
+    if (!c->config->lmtp) {
+        decide_all(c, true, class_rc(code));
+        c->await = AWAIT_NONE;
+        c->dirty = failed;
+        return;
+    }
+    while (t->slots[t->body_at].state != SLOT_ACCEPTED)
+        t->body_at++;
+    struct smtpc_reply r = keep_reply(c);
+    slot_done(&t->slots[t->body_at], class_rc(code), &r);
+    if (--t->accepted == 0) {
+        c->await = AWAIT_NONE;
+        c->dirty = failed;
+    }
+}
+
+void smtpc_transaction_reply(struct smtpc *c, int code)
+{
+    struct transaction *t = &c->t;
+    struct step s = t->read;
+    if (code / 100 == 3 && c->await != AWAIT_DATA) {
+        smtpc_fail(c, RC_TEMP, "4.5.0", "unexpected reply %d", code);
+        return;
+    }
+    if (c->await == AWAIT_BODY) {
+        body_reply(c, code);
+        return;
+    }
+    if (c->await == AWAIT_VOID) {
+        c->await = AWAIT_NONE;
+        return;
+    }
+    if (c->await == AWAIT_RSET && code / 100 != 2) {
+        smtpc_fail(c, RC_TEMP, "4.5.0", "RSET was refused with %d", code);
+        return;
+    }
+    if (s.kind == AWAIT_NONE) { /* an RSET of its own (smtpc_rset) */
+        c->await = AWAIT_NONE;
+        c->dirty = false;
+        return;
+    }
+    t->touched |= s.kind != AWAIT_RSET;
+    t->outstanding--;
+    t->read = step_after(t, s);
+    c->await = AWAIT_NONE;
+    if (s.kind == AWAIT_MAIL)
+        mail_reply(c, code);
+    else if (s.kind == AWAIT_RCPT)
+        rcpt_reply(c, s.rcpt, code);
+    else if (s.kind == AWAIT_DATA)
+        data_reply(c, code);
+    if (!c->dead && c->await == AWAIT_NONE && !t->content)
+        smtpc_transaction_fill(c);
+}
+
+void smtpc_transaction_lost(struct smtpc *c)
+{
+    if (c->t.n > 0 && c->t.slots != NULL)
+        decide_all(c, false, RC_TEMP);
+}
+
+/* ---- content ---- */
+
+static bool stuffed(struct smtpc *c, enum smtpc_stuff got)
+{
+    if (got == SMTPC_STUFF_BARE)
+        smtpc_fail(c, RC_PERM, "5.6.0", "the message has a bare CR, a bare LF or a NUL, which mail cannot carry");
+    else if (got == SMTPC_STUFF_FULL)
+        smtpc_fail(c, RC_TEMP, "4.3.0", "more content than the output holds");
+    return got == SMTPC_STUFF_OK;
+}
+
+void smtpc_content(struct smtpc *c, str_t bytes)
+{
+    if (c->dead)
+        return;
+    must(c->t.content && bytes.len <= SMTPC_CONTENT_MAX);
+    (void)stuffed(c, smtpc_stuff(&c->t.line, bytes, &c->out));
+}
+
+void smtpc_end(struct smtpc *c)
+{
+    if (c->dead)
+        return;
+    must(c->t.content);
+    if (!stuffed(c, smtpc_stuff_end(c->t.line, &c->out)))
+        return;
+    c->t.content = false;
+    c->t.ended = true;
+    c->await = AWAIT_BODY;
+}

@@ -1,0 +1,315 @@
+/* server_data.c: the content: DATA (RFC 5321 4.1.1.4, 4.5.2) and BDAT (RFC 3030).
+ *
+ * The scanner goes from line to line with memchr and gives the owner slices of what was fed. Where it stands between two feeds:
+ *
+ *              CR                LF
+ *     MID ───────────▶ CR ──────────────▶ LINE ── '.' ──▶ DOT ── CR ──▶ DOT_CR ── LF ──▶ end of data
+ *      ▲  other: bare  │                    │              │               │
+ *      └───────────────┴────── other ───────┴──────────────┴── other: bare ┘
+ *
+ * A dot at the start of a line is cut out (4.5.2); it and a CR behind it are held back, which costs nothing: if they turn out to be
+ * no end of data, either the dot was stuffing, or the CR is bare and the message is refused anyway.
+ *
+ * What makes content bad: a CR without LF, a LF without CR, a NUL (RFC 5321 2.3.8, 4.1.1.4; SMTP smuggling lives on servers that
+ * forgive them), a line over SMTPS_TEXT_LINE_MAX, more than size_max. From then on nothing is given to the owner, and reading goes
+ * on to the true end, where the verdict is said: the client is never out of step with us about where its message ends.
+ *
+ * A refused chunk (BDAT) is read away too (RFC 3030 2), and the transaction stays refused until BDAT LAST or RSET, so that each
+ * pipelined chunk gets its reply, and in LMTP the last one gets one for each recipient (RFC 2033 4.3). */
+#include "proto/smtp/server_internal.h"
+
+#include <stdio.h>
+
+static const struct verdict bad_bytes = {3, 554, "5.6.0", "bare CR, bare LF or NUL in the message", "bad bytes"};
+static const struct verdict long_line = {2, 554, "5.6.0", "a line of the message is too long", "line too long"};
+static const struct verdict too_big = {1, 552, "5.3.4", "message too big", "too big"}; /* RFC 1870 6.3 */
+static const struct verdict too_many_chunks = {1, 554, "5.6.0", "too many chunks", "too many chunks"};
+static const struct verdict no_memory = {4, 451, "4.3.0", "out of memory", "out of memory"};
+
+static void refuse(struct transaction *t, const struct verdict *v)
+{
+    if (t->verdict == NULL || t->verdict->rank < v->rank)
+        t->verdict = v;
+}
+
+/* Goes over the rest of a line, from p to its LF or to the end. */
+static const char *scan_line(struct transaction *t, const char *p, const char *end)
+{
+    const char *lf = memchr(p, '\n', (size_t)(end - p));
+    const char *stop = lf != NULL ? lf + 1 : end;
+    /* The one CR that may be here is the last byte before the LF, or the last there is. */
+    const char *tail = lf != NULL ? lf : end;
+    bool cr = tail > p && tail[-1] == '\r';
+    if (t->verdict != &bad_bytes && memchr(p, '\r', (size_t)(tail - p) - (cr ? 1 : 0)) != NULL)
+        refuse(t, &bad_bytes);
+    t->line_length += (uint64_t)(stop - p);
+    if (t->line_length > SMTPS_TEXT_LINE_MAX)
+        refuse(t, &long_line);
+    if (lf == NULL) {
+        t->at = cr ? AT_CR : AT_MID;
+    } else if (cr) {
+        t->at = AT_LINE;
+        t->line_length = 0;
+    } else {
+        refuse(t, &bad_bytes); /* LF without CR: no line end */
+        t->at = AT_MID;
+    }
+    return stop;
+}
+
+/* Consumes from *in up to where the content must be cut: at a dot, at the end of data (returns true), or at the end of *in.
+ * *content is the piece of the message in what was consumed. `dots`: DATA; without, BDAT. */
+static bool scan(struct transaction *t, str_t *in, bool dots, str_t *content)
+{
+    const char *p = in->ptr, *end = p + in->len, *from = p;
+    *content = STR_NONE;
+    while (p < end) {
+        switch (t->at) {
+        case AT_LINE:
+            if (dots && *p == '.') {
+                *content = str_of(from, (size_t)(p - from));
+                t->at = AT_DOT;
+                *in = str_of(p + 1, (size_t)(end - p - 1));
+                return false;
+            }
+            p = scan_line(t, p, end);
+            break;
+        case AT_MID: p = scan_line(t, p, end); break;
+        case AT_CR:
+            if (*p != '\n') {
+                refuse(t, &bad_bytes);
+                t->at = AT_MID;
+                break;
+            }
+            t->at = AT_LINE;
+            t->line_length = 0;
+            p++;
+            break;
+        case AT_DOT:
+            t->at = *p == '\r' ? AT_DOT_CR : AT_MID;
+            if (*p == '\r')
+                from = ++p;
+            break;
+        case AT_DOT_CR:
+            if (*p == '\n') {
+                *in = str_of(p + 1, (size_t)(end - p - 1));
+                return true;
+            }
+            refuse(t, &bad_bytes);
+            t->at = AT_MID;
+            break;
+        }
+    }
+    *content = str_of(from, (size_t)(p - from));
+    *in = str_of(end, 0);
+    return false;
+}
+
+/* One scan over *in with everything that is checked on the way. Gives what the owner may have, or nothing. */
+static bool take_content(struct smtps *s, str_t *in, bool dots)
+{
+    struct transaction *t = &s->t;
+    str_t before = *in;
+    bool ended = scan(t, in, dots, &s->content);
+    if (t->verdict != &bad_bytes && memchr(before.ptr, '\0', before.len - in->len) != NULL)
+        refuse(t, &bad_bytes);
+    t->size += s->content.len;
+    if (t->size > s->config->size_max)
+        refuse(t, &too_big);
+    if (t->verdict != NULL)
+        s->content = STR_NONE;
+    return ended;
+}
+
+/* The verdict on refused content, once; in LMTP once for each recipient (RFC 2033 4.2). */
+static void say_verdict(struct smtps *s, bool final)
+{
+    const struct verdict *v = s->t.verdict;
+    uint32_t n = final && s->config->lmtp ? s->t.recipients : 1;
+    while (--n > 0)
+        smtps_say(s, v->code, v->status, v->text);
+    if (v->code >= 500)
+        smtps_fault(s, v->code, v->status, v->text);
+    else
+        smtps_say(s, v->code, v->status, v->text);
+    if (v->code == 421)
+        smtps_finish(s, v->why);
+}
+
+/* The content is complete, good or bad. */
+static enum smtps_event content_ended(struct smtps *s)
+{
+    smtps_restart_deadline(s);
+    if (s->t.verdict != NULL) {
+        say_verdict(s, true);
+        transaction_abort(s, s->t.verdict->why);
+        return SMTPS_IDLE;
+    }
+    s->state = ST_READY;
+    s->t.open = false;
+    s->t.replies_due = s->config->lmtp ? s->t.recipients : 1;
+    s->await = AWAIT_END;
+    return SMTPS_END;
+}
+
+static enum smtps_event data_next(struct smtps *s)
+{
+    while (s->in.len > 0) {
+        if (take_content(s, &s->in, true))
+            return content_ended(s);
+        if (s->content.len > 0)
+            return SMTPS_CONTENT;
+    }
+    return SMTPS_IDLE;
+}
+
+static enum smtps_event chunk_ended(struct smtps *s)
+{
+    struct transaction *t = &s->t;
+    if (s->chunk_last && t->verdict == NULL && t->at == AT_MID) {
+        /* The last line lacks its end: it gets one, since all content is whole lines from here on. */
+        t->at = AT_LINE;
+        t->size += 2;
+        s->content = STR("\r\n");
+        return SMTPS_CONTENT;
+    }
+    if (s->chunk_last && t->at == AT_CR)
+        refuse(t, &bad_bytes);
+    if (s->chunk_last)
+        return content_ended(s);
+    smtps_restart_deadline(s);
+    s->state = ST_BDAT;
+    if (t->verdict != NULL)
+        say_verdict(s, false);
+    else
+        smtps_say(s, 250, "2.0.0", "chunk taken"); /* RFC 3030 2: each chunk is answered */
+    return SMTPS_IDLE;
+}
+
+/* A chunk that belongs to no transaction is read away before it is answered. The state was left as it is but for ST_CHUNK. */
+static enum smtps_event stray_ended(struct smtps *s)
+{
+    smtps_restart_deadline(s);
+    s->chunk_stray = false;
+    s->state = s->helo == NULL ? ST_START : s->t.open ? ST_MAIL : ST_READY;
+    if (s->config->lmtp && s->chunk_last && s->t.open) {
+        transaction_abort(s, "no recipients"); /* RFC 2033 4.3: one reply for each of none */
+        return SMTPS_IDLE;
+    }
+    if (s->t.refused > 0)
+        smtps_say(s, 554, "5.5.1", "no valid recipients"); /* pipelined behind refused RCPTs: no further error */
+    else
+        smtps_fault(s, 503, "5.5.1", "BDAT needs a sender and a recipient");
+    return SMTPS_IDLE;
+}
+
+static enum smtps_event chunk_next(struct smtps *s)
+{
+    if (s->chunk_left == 0)
+        return s->chunk_stray ? stray_ended(s) : chunk_ended(s);
+    str_t part = str_first(s->in, s->chunk_left < s->in.len ? (size_t)s->chunk_left : s->in.len);
+    if (part.len == 0)
+        return SMTPS_IDLE;
+    s->in = str_from(s->in, part.len);
+    s->chunk_left -= part.len;
+    s->content = STR_NONE;
+    if (!s->chunk_stray)
+        take_content(s, &part, false);
+    if (s->content.len > 0)
+        return SMTPS_CONTENT;
+    if (s->chunk_left > 0)
+        return SMTPS_IDLE;
+    return s->chunk_stray ? stray_ended(s) : chunk_ended(s);
+}
+
+enum smtps_event content_next(struct smtps *s)
+{
+    return s->state == ST_DATA ? data_next(s) : chunk_next(s);
+}
+
+enum smtps_event cmd_data(struct smtps *s, str_t arg)
+{
+    (void)arg;
+    if (s->state == ST_RCPT) {
+        s->await = AWAIT_DATA;
+        return SMTPS_DATA;
+    }
+    /* RFC 5321 3.3: 503 or 554; LMTP wants 503 (RFC 2033 4.2). DATA after BDAT: RFC 3030 2. */
+    if (s->state == ST_MAIL && s->t.refused > 0 && !s->config->lmtp)
+        smtps_say(s, 554, "5.5.1", "no valid recipients");
+    else
+        smtps_fault(s, 503, "5.5.1", "DATA needs a sender and a recipient");
+    return SMTPS_IDLE;
+}
+
+void data_answered(struct smtps *s, int code)
+{
+    if (code == 354) {
+        s->state = ST_DATA;
+        s->t.at = AT_LINE; /* the CRLF of the command counts as the one before the dot (4.1.1.4) */
+        smtps_restart_deadline(s);
+    } else {
+        transaction_abort(s, "refused");
+    }
+}
+
+/* "size [LAST]" */
+static bool bdat_args(str_t arg, uint64_t *size, bool *last)
+{
+    str_t number = arg;
+    *last = str_cut(&arg, ' ', &number);
+    return str_u64(number, UINT64_MAX / 2, size) &&
+           (!*last || str_ieq(str_trim(arg), STR("LAST")));
+}
+
+enum smtps_event cmd_bdat(struct smtps *s, str_t arg)
+{
+    if (!bdat_args(arg, &s->chunk_left, &s->chunk_last)) {
+        /* Where the chunk ends is not known, so no byte after it can be told from a command. */
+        smtps_say(s, 501, "5.5.4", "the syntax is BDAT size [LAST]; closing");
+        smtps_finish(s, "bad BDAT");
+        return SMTPS_IDLE;
+    }
+    enum smtps_state before = s->state;
+    s->state = ST_CHUNK;
+    s->chunk_stray = !(before & (ST_RCPT | ST_BDAT));
+    smtps_restart_deadline(s);
+    if (s->chunk_stray)
+        return content_next(s);
+    if (++s->t.chunks > SMTPS_CHUNKS_MAX)
+        refuse(&s->t, &too_many_chunks);
+    uint64_t room = s->config->size_max - (s->t.size < s->config->size_max ? s->t.size : s->config->size_max);
+    if (s->chunk_left > room)
+        refuse(&s->t, &too_big); /* known before its first byte */
+    if (before == ST_BDAT)
+        return content_next(s);
+    s->t.at = AT_LINE;
+    s->await = AWAIT_BDAT;
+    return SMTPS_DATA;
+}
+
+void bdat_answered(struct smtps *s, int code, const char *status, const char *text)
+{
+    if (code == 354)
+        return;
+    struct verdict *v = arena_alloc(&s->t.arena, sizeof *v);
+    char *kept_status = arena_cstr(&s->t.arena, str_c(status));
+    char *kept_text = arena_cstr(&s->t.arena, str_c(text));
+    s->t.verdict = &no_memory;
+    if (v == NULL || kept_status == NULL || kept_text == NULL)
+        return;
+    *v = (struct verdict){4, code, kept_status, kept_text, "refused"};
+    s->t.verdict = v; /* the owner's words before ours */
+}
+
+void end_answered(struct smtps *s, int code)
+{
+    if (code < 300) {
+        s->messages++;
+        s->errors = s->junk = 0;
+    }
+    if (--s->t.replies_due > 0)
+        s->await = AWAIT_END;
+    else
+        s->reset_due = true;
+}

@@ -1,0 +1,208 @@
+/* server_mail.c: MAIL and RCPT with their parameters (RFC 5321 4.1.1.2, 4.1.1.3, 4.1.1.11), and the one transaction.
+ *
+ * The paths live in the transaction's arena, which takes no memory outside a transaction. */
+#include "proto/smtp/server_internal.h"
+
+void transaction_init(struct smtps *s) { arena_init(&s->t.arena, SMTPS_TRANSACTION_MAX); }
+
+void transaction_reset(struct smtps *s)
+{
+    arena_free(&s->t.arena); /* not arena_reset: an idle session holds no block */
+    s->t = (struct transaction){0};
+    transaction_init(s);
+    s->reset_due = false;
+}
+
+void transaction_abort(struct smtps *s, const char *why)
+{
+    if (s->state != ST_START)
+        s->state = ST_READY;
+    s->chunk_left = 0;
+    if (s->t.open && !s->abort_due) {
+        s->abort_due = true;
+        s->why = why;
+    }
+    s->t.open = false;
+    if (!s->abort_due)
+        s->reset_due = true;
+}
+
+/* Takes one "KEYWORD[=VALUE]" from the front. The values' syntax is each keyword's own. */
+static bool take_param(str_t *rest, str_t *keyword, str_t *value, bool *has_value)
+{
+    *rest = str_trim(*rest);
+    if (rest->len == 0)
+        return false;
+    str_t word = *rest;
+    if (!str_cut(rest, ' ', &word))
+        *rest = STR("");
+    *value = word;
+    *has_value = str_cut(value, '=', keyword);
+    if (!*has_value)
+        *keyword = word;
+    return true;
+}
+
+static bool mail_param(struct smtps_mail_params *p, str_t keyword, str_t value, bool has_value,
+                       bool *body_seen)
+{
+    if (str_ieq(keyword, STR("SIZE")) && !p->has_size) { /* RFC 1870 5: 1*20DIGIT */
+        p->has_size = true;
+        return str_u64(value, UINT64_MAX, &p->size);
+    }
+    if (str_ieq(keyword, STR("BODY")) && !*body_seen) { /* RFC 6152 2; BINARYMIME is not offered */
+        *body_seen = true;
+        p->body_8bit = str_ieq(value, STR("8BITMIME"));
+        return p->body_8bit || str_ieq(value, STR("7BIT"));
+    }
+    if (str_ieq(keyword, STR("SMTPUTF8")) && !p->smtputf8) { /* RFC 6531 3.4: no value */
+        p->smtputf8 = true;
+        return !has_value;
+    }
+    return false;
+}
+
+static bool known_mail_param(str_t keyword)
+{
+    return str_ieq(keyword, STR("SIZE")) || str_ieq(keyword, STR("BODY")) ||
+           str_ieq(keyword, STR("SMTPUTF8"));
+}
+
+/* True: all understood. Otherwise it has answered. */
+static bool mail_params(struct smtps *s, str_t rest, struct smtps_mail_params *p)
+{
+    str_t keyword, value;
+    bool has_value, body_seen = false;
+    while (take_param(&rest, &keyword, &value, &has_value)) {
+        if (!s->esmtp || !known_mail_param(keyword)) { /* 4.1.1.11 */
+            smtps_fault(s, 555, "5.5.4", "parameter not offered");
+            return false;
+        }
+        if (!mail_param(p, keyword, value, has_value, &body_seen)) {
+            smtps_fault(s, 501, "5.5.4", "parameter given twice or with a bad value");
+            return false;
+        }
+    }
+    if (p->size > s->config->size_max) { /* RFC 1870 6.1 */
+        smtps_fault(s, 552, "5.3.4", "message too big");
+        return false;
+    }
+    return true;
+}
+
+/* Reads `FROM:<…>` or `TO:<…>`; blanks after the colon are forgiven (old Outlooks). Answers if it is wrong. */
+static bool take_path(struct smtps *s, str_t *arg, str_t prefix, const char *status, struct smtp_path *out)
+{
+    if (!str_istarts(*arg, prefix)) {
+        smtps_fault(s, 501, "5.5.4", "the syntax is MAIL FROM:<address> and RCPT TO:<address>");
+        return false;
+    }
+    str_t rest = str_trim(str_from(*arg, prefix.len));
+    enum smtp_path_result r = smtp_path_parse(&rest, &s->t.arena, out);
+    *arg = rest;
+    switch (r) {
+    case SMTP_PATH_OK:
+        if (rest.len == 0 || rest.ptr[0] == ' ')
+            return true;
+        break;
+    case SMTP_PATH_LOCAL_LONG:
+    case SMTP_PATH_DOMAIN_LONG:
+    case SMTP_PATH_LONG: /* RFC 5321 4.5.3.1: 501 path too long */
+        smtps_fault(s, 501, status, "address too long");
+        return false;
+    case SMTP_PATH_SYNTAX:
+        if (s->t.arena.failed) {
+            smtps_say(s, 452, "4.5.3", "no memory for more recipients");
+            return false;
+        }
+        break;
+    }
+    smtps_fault(s, 501, status, "bad address syntax");
+    return false;
+}
+
+/* RFC 6531 3.5 */
+static bool utf8_refused(struct smtps *s, const struct smtp_path *p)
+{
+    if (p->utf8 && !s->t.params.smtputf8)
+        smtps_fault(s, 553, "5.6.7", "a non-ASCII address needs SMTPUTF8");
+    return p->utf8 && !s->t.params.smtputf8;
+}
+
+enum smtps_event cmd_mail(struct smtps *s, str_t arg)
+{
+    if (s->messages >= s->config->messages_max) {
+        smtps_say(s, 421, "4.7.0", "enough messages for one connection");
+        smtps_finish(s, "too many messages");
+        return SMTPS_IDLE;
+    }
+    s->reset_due = true; /* unless it is accepted */
+    struct smtp_path *path = arena_alloc(&s->t.arena, sizeof *path);
+    struct smtps_mail_params params = {0};
+    if (path == NULL) {
+        smtps_say(s, 451, "4.3.0", "out of memory");
+        return SMTPS_IDLE;
+    }
+    if (!take_path(s, &arg, STR("FROM:"), "5.1.7", path) || !mail_params(s, arg, &params))
+        return SMTPS_IDLE;
+    if (!path->null && path->kind == SMTP_DOMAIN_NONE) { /* <postmaster> is a recipient only */
+        smtps_fault(s, 501, "5.1.7", "the sender's address lacks a domain");
+        return SMTPS_IDLE;
+    }
+    s->t.params = params;
+    if (utf8_refused(s, path))
+        return SMTPS_IDLE;
+    s->t.sender = path;
+    s->reset_due = false;
+    s->await = AWAIT_MAIL;
+    return SMTPS_MAIL;
+}
+
+void mail_answered(struct smtps *s, int code)
+{
+    if (code < 300) {
+        s->t.open = true;
+        s->state = ST_MAIL;
+    } else {
+        s->reset_due = true;
+    }
+}
+
+enum smtps_event cmd_rcpt(struct smtps *s, str_t arg)
+{
+    if (s->t.recipients >= s->config->recipients_max) { /* RFC 5321 4.5.3.1.10: 452, no error of the client */
+        smtps_say(s, 452, "4.5.3", "too many recipients");
+        return SMTPS_IDLE;
+    }
+    s->t.refused++; /* unless it is accepted */
+    struct smtp_path *path = arena_alloc(&s->t.arena, sizeof *path);
+    if (path == NULL) {
+        smtps_say(s, 452, "4.5.3", "no memory for more recipients");
+        return SMTPS_IDLE;
+    }
+    if (!take_path(s, &arg, STR("TO:"), "5.1.3", path))
+        return SMTPS_IDLE;
+    if (path->null) {
+        smtps_fault(s, 501, "5.1.3", "the recipient is empty");
+        return SMTPS_IDLE;
+    }
+    if (str_trim(arg).len > 0) { /* no RCPT parameter is offered */
+        smtps_fault(s, 555, "5.5.4", "parameter not offered");
+        return SMTPS_IDLE;
+    }
+    if (utf8_refused(s, path))
+        return SMTPS_IDLE;
+    s->t.recipient = path;
+    s->await = AWAIT_RCPT;
+    return SMTPS_RCPT;
+}
+
+void rcpt_answered(struct smtps *s, int code)
+{
+    s->t.recipient = NULL;
+    if (code >= 300)
+        return;
+    s->t.refused--;
+    s->t.recipients++;
+    s->state = ST_RCPT;
+}

@@ -1,0 +1,269 @@
+/* permissions.c: see permissions.h. First the table, then how it is asked. */
+#include "roles/core/permissions.h"
+
+#define READ   (RIGHT_GET | RIGHT_KEYS | RIGHT_SCAN)
+#define CHANGE (RIGHT_CREATE | RIGHT_WRITE | RIGHT_DELETE)
+#define ALL    (READ | CHANGE | RIGHT_COUNT | RIGHT_WATCH)
+
+#define DIRECTORY(p, r)       {.kind = PART_DIRECTORY, .prefix = STR(p), .rights = (r)}
+#define QUEUE(p, r)           {.kind = PART_QUEUE, .prefix = STR(p), .rights = (r)}
+#define QUEUE_IF_NEW(p, r, a) {.kind = PART_QUEUE, .prefix = STR(p), .rights = (r), .anchor = STR(a)}
+#define MAILBOX(p, r)         {.kind = PART_USER, .id = PART_ID_ANY, .prefix = STR(p), .rights = (r)}
+#define MAILBOX_IF_NEW(p, r, a) \
+    {.kind = PART_USER, .id = PART_ID_ANY, .prefix = STR(p), .rights = (r), .anchor = STR(a)}
+#define OWN(p, r) {.kind = PART_USER, .id = PART_ID_OWN, .prefix = STR(p), .rights = (r)}
+
+/* Rows are described in post/queue.h, post/directory.h, post/mailbox.h. */
+
+/* mx: looks recipients up, puts messages in, reads nothing back. */
+static const struct permission mx_rows[] = {
+    DIRECTORY("dom/", RIGHT_GET),
+    DIRECTORY("addr/", RIGHT_GET),
+    DIRECTORY("first/domain", RIGHT_GET), /* <postmaster> without a domain */
+    DIRECTORY("acct/", RIGHT_KEYS),       /* the first account: postmaster's */
+    QUEUE("m/", RIGHT_CREATE),
+    QUEUE("c/", RIGHT_CREATE),
+    QUEUE_IF_NEW("dr/", RIGHT_CREATE, "m/"),
+    QUEUE_IF_NEW("dl/", RIGHT_CREATE, "m/"),
+};
+
+/* courier: deliveries to other servers, bounces, the sweep of the queue. */
+static const struct permission courier_rows[] = {
+    QUEUE("m/", READ | CHANGE),
+    QUEUE("c/", READ | CHANGE),
+    QUEUE("dr/", READ | CHANGE | RIGHT_WATCH),
+    QUEUE("dl/", READ | CHANGE),
+    QUEUE("t/", READ | CHANGE),
+    QUEUE("lease/courier", RIGHT_GET | RIGHT_COUNT),
+};
+
+/* local: expands addresses, puts mail into mailboxes, reads none there. */
+static const struct permission local_rows[] = {
+    DIRECTORY("dom/", RIGHT_GET),
+    DIRECTORY("addr/", RIGHT_GET),
+    DIRECTORY("first/domain", RIGHT_GET),
+    DIRECTORY("acct/", RIGHT_KEYS),
+    QUEUE("m/", READ | CHANGE),
+    QUEUE("c/", READ | CHANGE),
+    QUEUE("dr/", READ | CHANGE),
+    QUEUE("dl/", READ | CHANGE | RIGHT_WATCH),
+    QUEUE("t/", READ | CHANGE),
+    QUEUE("lease/local", RIGHT_GET | RIGHT_COUNT),
+    MAILBOX("f/", RIGHT_GET | RIGHT_CREATE),
+    MAILBOX("seen/", RIGHT_GET | RIGHT_CREATE),
+    MAILBOX("uid/", RIGHT_COUNT),
+    MAILBOX("modseq", RIGHT_COUNT),
+    MAILBOX("u/", RIGHT_CREATE),
+    MAILBOX_IF_NEW("b/", RIGHT_CREATE | RIGHT_WRITE | RIGHT_DELETE, "seen/"),
+};
+
+/* A person who has logged in. Counters only grow: a UID is never given twice. */
+static const struct permission session_rows[] = {
+    OWN("f/", READ | CHANGE),
+    OWN("u/", READ | CHANGE),
+    OWN("b/", READ | CHANGE),
+    OWN("uid/", READ | RIGHT_COUNT),
+    OWN("modseq", READ | RIGHT_COUNT),
+};
+
+/* The command line, for the owner of the data folder. Hashes and keys are not read by anybody. */
+static const struct permission admin_rows[] = {
+    {.kind = PART_NODE, .rights = READ},
+    DIRECTORY("", ALL),
+    QUEUE("", ALL),
+    {.kind = PART_USER, .id = PART_ID_ANY, .rights = ALL & ~(unsigned)RIGHT_WATCH},
+};
+
+#define ROWS(v) .rows = (v), .n = sizeof(v) / sizeof *(v)
+
+enum { ROLE_CLIENTS = 4, ADMIN_CLIENTS = 32 };
+
+static const struct permissions mx = {.name = "mx", ROWS(mx_rows), .clients_max = ROLE_CLIENTS};
+static const struct permissions user = {.name = "user", .login = true, .clients_max = ROLE_CLIENTS};
+static const struct permissions courier = {.name = "courier", ROWS(courier_rows), .clients_max = ROLE_CLIENTS};
+static const struct permissions local = {.name = "local", ROWS(local_rows), .clients_max = ROLE_CLIENTS};
+static const struct permissions admin = {
+    .name = "admin", ROWS(admin_rows), .set_password = true, .clients_max = ADMIN_CLIENTS};
+const struct permissions permissions_session = {.name = "session", ROWS(session_rows)};
+
+const struct permissions *permissions_of(enum role_id peer)
+{
+    switch (peer) {
+    case ROLE_MX: return &mx;
+    case ROLE_USER: return &user;
+    case ROLE_COURIER: return &courier;
+    case ROLE_LOCAL: return &local;
+    case ROLE_COUNT: return &admin;
+    case ROLE_SUPERVISOR:
+    case ROLE_CORE:
+    case ROLE_RESOLVER: return NULL;
+    }
+    return NULL;
+}
+
+/* ---- asking ---- */
+
+static bool part_granted(const struct grant *g, const struct permission *p, part_t part)
+{
+    if (p->kind != part.kind)
+        return false;
+    switch (p->id) {
+    case PART_ID_ZERO: return part.id == 0;
+    case PART_ID_ANY: return true;
+    case PART_ID_OWN: return part.id == g->account;
+    }
+    return false;
+}
+
+const struct permission *permissions_prefix(const struct grant *g, part_t part, str_t prefix, unsigned rights)
+{
+    for (size_t i = 0; i < g->table->n; i++) {
+        const struct permission *p = &g->table->rows[i];
+        if ((p->rights & rights) == rights && part_granted(g, p, part) && str_starts(prefix, p->prefix))
+            return p;
+    }
+    return NULL;
+}
+
+const struct permission *permissions_key(const struct grant *g, part_t part, str_t key, unsigned rights)
+{
+    return permissions_prefix(g, part, key, rights);
+}
+
+/* Every key below `end` and not below something that starts with the prefix starts with it too, or is below all that does not:
+ * so `end` must start with the prefix, or be the first key after it. */
+static bool end_within(str_t end, str_t prefix)
+{
+    if (prefix.len == 0)
+        return true;
+    if (end.len == 0)
+        return false;
+    if (str_starts(end, prefix))
+        return true;
+    /* the prefix with its last byte one higher (no prefix of the table ends in 0xff; ids may) */
+    while (prefix.len > 0 && (unsigned char)prefix.ptr[prefix.len - 1] == 0xff)
+        prefix.len--;
+    if (prefix.len == 0 || end.len != prefix.len)
+        return false;
+    return memcmp(end.ptr, prefix.ptr, prefix.len - 1) == 0 &&
+           (unsigned char)end.ptr[prefix.len - 1] == (unsigned char)prefix.ptr[prefix.len - 1] + 1;
+}
+
+const struct permission *permissions_range(const struct grant *g, part_t part, str_t from, str_t end, unsigned rights)
+{
+    for (size_t i = 0; i < g->table->n; i++) {
+        const struct permission *p = &g->table->rows[i];
+        if ((p->rights & rights) == rights && part_granted(g, p, part) && str_starts(from, p->prefix) &&
+            end_within(end, p->prefix))
+            return p;
+    }
+    return NULL;
+}
+
+/* ---- batches ---- */
+
+static const struct permission *either(const struct grant *g, part_t part, str_t key, unsigned a, unsigned b)
+{
+    const struct permission *p = permissions_key(g, part, key, a);
+    return p != NULL ? p : permissions_key(g, part, key, b);
+}
+
+static const struct permission *add_granted(const struct grant *g, part_t part, const struct store_op *op)
+{
+    bool step = op->delta >= 1 && op->delta <= PERMISSIONS_STEP_MAX;
+    const struct permission *p = step ? permissions_key(g, part, op->key, RIGHT_COUNT) : NULL;
+    return p != NULL ? p : permissions_key(g, part, op->key, RIGHT_WRITE);
+}
+
+static const struct permission *op_granted(const struct grant *g, part_t part, const struct store_op *op)
+{
+    switch (op->kind) {
+    case STORE_ABSENT:
+    case STORE_PRESENT: return either(g, part, op->key, RIGHT_GET, RIGHT_CREATE);
+    case STORE_EQUAL: return permissions_key(g, part, op->key, RIGHT_GET);
+    case STORE_PUT: return permissions_key(g, part, op->key, RIGHT_WRITE);
+    case STORE_PUT_NEW: return permissions_key(g, part, op->key, RIGHT_CREATE);
+    case STORE_DELETE: return permissions_key(g, part, op->key, RIGHT_DELETE);
+    case STORE_DELETE_RANGE: return permissions_range(g, part, op->key, op->value, RIGHT_DELETE);
+    case STORE_ADD: return add_granted(g, part, op);
+    case STORE_PUT_NEXT:
+        if (permissions_key(g, part, op->key, RIGHT_COUNT) == NULL)
+            return NULL;
+        return permissions_prefix(g, part, op->prefix, RIGHT_CREATE);
+    }
+    return NULL;
+}
+
+static bool op_changes(enum store_op_kind kind)
+{
+    return kind != STORE_ABSENT && kind != STORE_PRESENT && kind != STORE_EQUAL;
+}
+
+static bool creates(const struct store_batch *b, str_t key)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if ((b->ops[i].kind == STORE_PUT_NEW || b->ops[i].kind == STORE_ABSENT) && str_eq(b->ops[i].key, key))
+            return true;
+    return false;
+}
+
+static bool anchor_known(const struct anchors *a, str_t key)
+{
+    for (size_t i = 0; i < a->n; i++)
+        if (str_eq(str_of(a->key[i], a->len[i]), key))
+            return true;
+    return false;
+}
+
+/* Ties an op to its anchor. False: it cannot be. */
+static bool anchor_op(const struct permission *p, const struct store_op *op, struct anchors *a)
+{
+    str_t key = op->kind == STORE_PUT_NEXT ? op->prefix : op->key;
+    if (key.len < p->prefix.len + PERMISSIONS_ID)
+        return false;
+    str_t one = str_first(key, p->prefix.len + PERMISSIONS_ID); /* all that belongs to this id */
+    if (op->kind == STORE_DELETE_RANGE && !end_within(op->value, one))
+        return false;
+    char anchor[STORE_KEY_MAX];
+    memcpy(anchor, p->anchor.ptr, p->anchor.len);
+    memcpy(anchor + p->anchor.len, key.ptr + p->prefix.len, PERMISSIONS_ID);
+    str_t full = str_of(anchor, p->anchor.len + PERMISSIONS_ID);
+    if (anchor_known(a, full))
+        return true;
+    if (a->n == PERMISSIONS_ANCHORS)
+        return false;
+    memcpy(a->key[a->n], full.ptr, full.len);
+    a->len[a->n++] = full.len;
+    return true;
+}
+
+/* Those the batch creates itself, or requires absent already, need no precondition of ours. */
+static void drop_created(const struct store_batch *b, struct anchors *a)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        if (creates(b, str_of(a->key[i], a->len[i])))
+            continue;
+        if (kept != i) {
+            memcpy(a->key[kept], a->key[i], a->len[i]);
+            a->len[kept] = a->len[i];
+        }
+        kept++;
+    }
+    a->n = kept;
+}
+
+bool permissions_batch(const struct grant *g, const struct store_batch *b, struct anchors *anchors, size_t *failed)
+{
+    anchors->n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        const struct store_op *op = &b->ops[i];
+        const struct permission *p = op_granted(g, b->part, op);
+        if (p == NULL || (p->anchor.len > 0 && op_changes(op->kind) && !anchor_op(p, op, anchors))) {
+            *failed = i;
+            return false;
+        }
+    }
+    drop_created(b, anchors);
+    return true;
+}

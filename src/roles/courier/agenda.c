@@ -1,0 +1,292 @@
+/* agenda.c: the schedule behind its lock: hints in, entries out. The threads are in agenda_run.c. See agenda.h. */
+#include "roles/courier/agenda.h"
+
+#include <stdlib.h>
+
+#include "roles/courier/agenda_impl.h"
+#include "roles/log.h"
+
+enum {
+    CLOCK_JUMP_MS = 3600000
+}; /* what the clock may drift between two looks without being called a jump */
+
+/* ---- hints ---- */
+
+static void put_due(struct agenda *g, const struct queue_due *due)
+{
+    if (due->state == QUEUE_HELD) {
+        schedule_remove(g->schedule, due->id, due->n);
+        return;
+    }
+    int64_t delay = schedule_delay_ms(&g->policy, due->next_ms, g->env->wall_ms(g->env));
+    if (!schedule_put(g->schedule, due->id, due->n, due->domain, g->env->mono_ms(g->env) + delay))
+        g->rescan = true;
+}
+
+/* Gives a new entry to a worker that has a connection there and waits for one. */
+static void feed_lingering(struct agenda *g, str_t domain)
+{
+    for (struct agenda_linger **l = &g->lingering; *l != NULL; l = &(*l)->next) {
+        struct agenda_linger *w = *l;
+        if (!str_eq(schedule_dest_domain(w->dest), domain))
+            continue;
+        if (schedule_take_more(g->schedule, w->dest, g->env->mono_ms(g->env), &w->entry)) {
+            w->given = true;
+            *l = w->next;
+            pthread_cond_signal(&w->cond);
+        }
+        return;
+    }
+}
+
+static void hint_unread(struct agenda *g, queue_id_t id, uint16_t n)
+{
+    if (g->n_unread == AGENDA_UNREAD_MAX)
+        g->rescan = true;
+    else
+        g->unread[g->n_unread++] = (struct schedule_entry){id, n};
+    pthread_cond_signal(&g->main_cond);
+}
+
+static void hint(void *user, part_t part, str_t key, str_t value, bool deleted)
+{
+    struct agenda *g = user;
+    (void)part;
+    queue_id_t id;
+    uint16_t n;
+    bool local;
+    struct queue_due due;
+    pthread_mutex_lock(&g->lock);
+    if (key.len == 0) {
+        g->rescan = true;
+        pthread_cond_signal(&g->main_cond);
+    } else if (!queue_key_delivery_parse(key, &id, &n, &local)) {
+        /* no row of ours */
+    } else if (deleted) {
+        schedule_remove(g->schedule, id, n);
+    } else if (!queue_due_decode(key, value, &due)) {
+        hint_unread(g, id, n); /* too long for a hint */
+    } else {
+        put_due(g, &due);
+        feed_lingering(g, due.domain);
+        agenda_wake(g);
+    }
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* ---- reading rows ---- */
+
+static void page_put(struct agenda *g, const struct store_page *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        struct queue_due due;
+        if (p->rows[i].damaged || !queue_due_decode(p->rows[i].key, p->rows[i].value, &due)) {
+            queue_id_t id;
+            char text[QUEUE_ID_TEXT] = "?";
+            if (queue_key_id(p->rows[i].key, &id))
+                queue_id_text(id, text);
+            log_event(g->role, str_c(text), "delivery-damaged",
+                      log_cstr("advice",
+                               "its recipients cannot be read: see postrider check store, "
+                               "and tell them"),
+                      log_end);
+            continue;
+        }
+        put_due(g, &due);
+    }
+}
+
+static enum store_rc scan_all(struct agenda *g)
+{
+    enum { SCAN_ARENA_MAX = 4 << 20 }; /* a page of 1 MiB and its row array */
+    struct arena a;
+    arena_init(&a, SCAN_ARENA_MAX);
+    char last[STORE_KEY_MAX + 1];
+    struct store_scan q = {.part = QUEUE_PART,
+                           .from = g->local ? STR("dl/") : STR("dr/"),
+                           .end = g->local ? STR("dl0") : STR("dr0")};
+    struct store_page page;
+    enum store_rc rc;
+    while ((rc = store_scan(g->env->store, &q, &a, &page)) == STORE_OK && page.n > 0) {
+        pthread_mutex_lock(&g->lock);
+        page_put(g, &page);
+        pthread_mutex_unlock(&g->lock);
+        if (!page.more)
+            break;
+        str_t k = page.rows[page.n - 1].key; /* go on just after it */
+        memcpy(last, k.ptr, k.len);
+        last[k.len] = 0;
+        q.from = str_of(last, k.len + 1);
+        arena_reset(&a);
+    }
+    arena_free(&a);
+    return rc;
+}
+
+static enum store_rc read_one(struct agenda *g, struct schedule_entry e)
+{
+    struct arena a;
+    arena_init(&a, STORE_VALUE_MAX * 2);
+    str_t key = queue_key_delivery(e.id, e.n, g->local, &a), value;
+    bool present;
+    enum store_rc rc = store_get1(g->env->store, QUEUE_PART, key, &a, &present, &value);
+    struct queue_due due;
+    if (rc == STORE_OK && present && queue_due_decode(key, value, &due)) {
+        pthread_mutex_lock(&g->lock);
+        put_due(g, &due);
+        feed_lingering(g, due.domain);
+        pthread_mutex_unlock(&g->lock);
+    }
+    arena_free(&a);
+    return rc == STORE_DAMAGED ? STORE_OK : rc; /* the next full scan names it */
+}
+
+enum store_rc agenda_fill(struct agenda *g)
+{
+    enum store_rc rc = STORE_OK;
+    pthread_mutex_lock(&g->lock);
+    bool all = g->rescan;
+    if (all) {
+        g->rescan = false;
+        g->n_unread = 0;
+    }
+    while (!all && rc == STORE_OK && g->n_unread > 0) {
+        struct schedule_entry e = g->unread[--g->n_unread];
+        pthread_mutex_unlock(&g->lock);
+        rc = read_one(g, e);
+        pthread_mutex_lock(&g->lock);
+        if (rc != STORE_OK)
+            g->rescan = true;
+    }
+    pthread_mutex_unlock(&g->lock);
+    if (!all)
+        return rc;
+    rc = scan_all(g);
+    if (rc != STORE_OK) {
+        pthread_mutex_lock(&g->lock);
+        g->rescan = true;
+        pthread_mutex_unlock(&g->lock);
+    }
+    return rc;
+}
+
+/* ---- for workers ---- */
+
+bool agenda_more(struct agenda *g, struct schedule_dest *d, int64_t linger_ms,
+                 struct schedule_entry *e)
+{
+    pthread_mutex_lock(&g->lock);
+    bool got = !g->stopping && schedule_take_more(g->schedule, d, g->env->mono_ms(g->env), e);
+    if (!got && linger_ms > 0 && g->threaded && !g->stopping)
+        got = agenda_linger(g, d, linger_ms, e);
+    pthread_mutex_unlock(&g->lock);
+    return got;
+}
+
+void agenda_done(struct agenda *g, struct schedule_entry e, int64_t wall_next_ms)
+{
+    int64_t due = SCHEDULE_GONE;
+    if (wall_next_ms != INT64_MAX)
+        due = g->env->mono_ms(g->env) +
+              schedule_delay_ms(&g->policy, wall_next_ms, g->env->wall_ms(g->env));
+    pthread_mutex_lock(&g->lock);
+    schedule_done(g->schedule, e, due);
+    pthread_mutex_unlock(&g->lock);
+}
+
+void agenda_later(struct agenda *g, struct schedule_entry e, int64_t ms)
+{
+    int64_t due = g->env->mono_ms(g->env) + ms;
+    pthread_mutex_lock(&g->lock);
+    schedule_done(g->schedule, e, due);
+    pthread_mutex_unlock(&g->lock);
+}
+
+void agenda_good(struct agenda *g, struct schedule_dest *d)
+{
+    pthread_mutex_lock(&g->lock);
+    schedule_good(g->schedule, d);
+    agenda_wake(g); /* one more connection may be allowed now */
+    pthread_mutex_unlock(&g->lock);
+}
+
+void agenda_bad(struct agenda *g, struct schedule_dest *d)
+{
+    pthread_mutex_lock(&g->lock);
+    schedule_bad(g->schedule, d, g->env->mono_ms(g->env));
+    pthread_mutex_unlock(&g->lock);
+}
+
+void agenda_leave(struct agenda *g, struct schedule_dest *d)
+{
+    pthread_mutex_lock(&g->lock);
+    schedule_leave(g->schedule, d, g->env->mono_ms(g->env));
+    agenda_wake(g);
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* Looks at both clocks; called often. */
+void agenda_clock(struct agenda *g)
+{
+    int64_t mono = g->env->mono_ms(g->env), skew = g->env->wall_ms(g->env) - mono;
+    int64_t moved = skew - g->clock_skew_ms;
+    if (moved > CLOCK_JUMP_MS || moved < -CLOCK_JUMP_MS)
+        g->grace_until_ms = mono + AGENDA_GRACE_MS;
+    g->clock_skew_ms = skew;
+}
+
+bool agenda_grace(struct agenda *g)
+{
+    pthread_mutex_lock(&g->lock);
+    agenda_clock(g);
+    bool grace = g->env->mono_ms(g->env) < g->grace_until_ms;
+    pthread_mutex_unlock(&g->lock);
+    return grace;
+}
+
+/* ---- its life ---- */
+
+bool agenda_init(struct agenda *g, struct env *env, const struct settings *set, bool local,
+                 agenda_work_fn *work, agenda_tick_fn *tick, void *user)
+{
+    enum { LOCAL_CONCURRENCY = 64 }; /* all local mail is one destination, and cannot be down */
+    *g = (struct agenda){.env = env,
+                         .role = local ? "local" : "courier",
+                         .local = local,
+                         .work = work,
+                         .tick = tick,
+                         .user = user};
+    uint32_t most = local ? LOCAL_CONCURRENCY : set->destination_concurrency;
+    uint32_t start = local ? most : most < 5 ? most : 5;
+    g->policy = (struct schedule_policy){set->retry_first_s, set->retry_max_s, start, most};
+    g->rescan = true;
+    g->clock_skew_ms = env->wall_ms(env) - env->mono_ms(env);
+    g->grace_until_ms = INT64_MIN;
+    pthread_mutex_init(&g->lock, NULL);
+    agenda_conds_init(g);
+    g->schedule = schedule_new(env, &g->policy);
+    if (g->schedule != NULL)
+        return true;
+    agenda_free(g);
+    return false;
+}
+
+enum store_rc agenda_watch(struct agenda *g)
+{
+    if (g->watching)
+        return STORE_OK;
+    enum store_rc rc =
+        store_watch(g->env->store, QUEUE_PART, g->local ? STR("dl/") : STR("dr/"), hint, g);
+    g->watching = rc == STORE_OK;
+    return rc;
+}
+
+void agenda_free(struct agenda *g)
+{
+    schedule_free(g->schedule);
+    g->schedule = NULL;
+    pthread_cond_destroy(&g->idle_cond);
+    pthread_cond_destroy(&g->main_cond);
+    pthread_cond_destroy(&g->stop_cond);
+    pthread_mutex_destroy(&g->lock);
+}

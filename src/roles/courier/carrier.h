@@ -1,0 +1,37 @@
+/* carrier.h: what courier and local have in common: a class of deliveries, the lease that lets them change those rows, and their life as a role.
+ *
+ * Steps without threads, for tests: init, carrier_attach, then carrier_step as often as time moves; carrier_free. */
+#ifndef ROLES_COURIER_CARRIER_H
+#define ROLES_COURIER_CARRIER_H
+
+#include "post/queue_bounce.h"
+#include "post/queue_event.h"
+#include "roles/courier/agenda.h"
+
+struct carrier {
+    struct env *env;
+    const struct settings *set;
+    const char *role; /* for the log: "courier", "local" */
+    bool local;
+    struct agenda agenda;
+    struct store_lease lease;
+    _Atomic bool lost; /* another one holds the lease: this one must end */
+    void *(*beside)(void *carrier); /* a thread that runs beside the workers until agenda_stopping, or NULL */
+};
+
+/* False: no memory. Asks nothing of the store yet. */
+bool carrier_init(struct carrier *c, struct env *env, const struct settings *set, bool local, agenda_work_fn *work);
+/* Asks for hints and takes the lease, before anything else. STORE_DOWN …: try again. */
+enum store_rc carrier_attach(struct carrier *c);
+void carrier_free(struct carrier *c);
+/* Does what is due now. The number of deliveries begun. */
+size_t carrier_step(struct carrier *c);
+
+struct role;
+/* The whole life with threads: until the role is asked to stop. The exit status. The carrier stays allocated: hints may still come. */
+int carrier_run(struct carrier *c, struct role *r, unsigned threads_max);
+
+/* The last of several deliveries ended: if none is left, the content goes. What is missed here is found by the sweeper. */
+void carrier_release(struct carrier *c, queue_id_t id);
+
+#endif

@@ -1,0 +1,35 @@
+/* courier.c: the role. See courier.h. */
+#include "roles/courier/courier.h"
+
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "roles/role.h"
+
+enum { SWEEP_PAUSE_MS = 5000 };
+
+bool courier_init(struct courier *c, struct env *env, const struct settings *set)
+{
+    *c = (struct courier){0};
+    return carrier_init(&c->carrier, env, set, false, courier_deliver);
+}
+
+static void *sweeper(void *user)
+{
+    struct courier *c = user;
+    struct carrier *k = &c->carrier;
+    do {
+        while (k->env->mono_ms(k->env) >= c->sweep.next_ms && !agenda_stopping(&k->agenda) && sweep_step(c)) {
+        }
+    } while (agenda_pause(&k->agenda, SWEEP_PAUSE_MS));
+    return NULL;
+}
+
+int role_courier(struct role *r)
+{
+    struct courier *c = malloc(sizeof *c);
+    if (c == NULL || !courier_init(c, &r->env, r->settings))
+        return EX_OSERR;
+    c->carrier.beside = sweeper;
+    return carrier_run(&c->carrier, r, r->settings->courier_threads);
+}

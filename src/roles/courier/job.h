@@ -1,0 +1,64 @@
+/* job.h: one delivery in a carrier's hands: reading it, and making its outcome durable. Used by courier and local. */
+#ifndef ROLES_COURIER_JOB_H
+#define ROLES_COURIER_JOB_H
+
+#include "roles/courier/attempt.h"
+#include "roles/courier/carrier.h"
+
+#define JOB_RESULTS_MAX 100 /* recipients that an event or a notice names; an alias can become more: then it says how many */
+
+struct job {
+    struct carrier *c;
+    struct schedule_entry entry;
+    struct arena arena;
+    str_t key, value; /* the delivery row as read: what the outcome requires */
+    struct queue_message m;
+    struct queue_delivery d;
+    str_t first;       /* chunk 0 */
+    bool content_lost; /* a chunk is damaged or missing */
+    bool abandoned;    /* before_dot gave it up: nothing happened */
+
+    struct attempt_verdict *verdicts; /* one for each of d.rcpt */
+    enum queue_outcome *became;       /* local: what RC_OK means for each; NULL: delivered */
+    struct store_op *more;            /* local: further rows of the outcome (STORE_EQUAL, _PUT, _PUT_NEW), in the arena */
+    size_t nmore;
+    str_t host, addr;                 /* who gave them, or empty */
+    int64_t time_ms; /* wall clock of the attempt, and its number: they name its event */
+    uint32_t serial;
+
+    /* the outcome */
+    bool submitted;
+    bool removed; /* by hand, meanwhile: only what happened is recorded */
+    bool minimal; /* the disk is full: only the deletes */
+    bool ends;    /* nobody is left to get it */
+    bool dropped; /* the postmaster's notice failed */
+    int64_t next_ms;
+    struct store_batch batch;
+    struct store_commit commit;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool done;
+};
+
+void job_init(struct job *j, struct carrier *c);
+void job_free(struct job *j);
+
+/* True: it is to be tried now, and j->m, d, first are filled. False: it was put back or is gone. */
+bool job_read(struct job *j, struct schedule_entry e);
+/* One chunk of the content (attempt_chunk_fn). */
+enum rc job_chunk(struct job *j, uint32_t k, struct arena *a, str_t *out);
+/* Every recipient ended the same way. */
+void job_verdict_all(struct job *j, enum rc rc, const char *status, str_t text);
+/* The content is lost: deferred the first time, then failed. Those the peer had already taken it for stay delivered. */
+void job_verdict_lost(struct job *j);
+/* Begins to make the outcome durable; logs it. */
+void job_submit(struct job *j);
+/* Waits until it is, whatever it takes. False: it cannot be (the role stops, or the lease is lost). Nothing to do if not submitted. */
+bool job_finish(struct job *j);
+
+/* ---- between outcome.c and settle.c ---- */
+bool outcome_build(struct job *j); /* the batch for j as it stands; false: no memory */
+void outcome_log(const struct job *j);
+str_t outcome_event_key(struct job *j);
+
+#endif

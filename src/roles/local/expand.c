@@ -1,0 +1,147 @@
+/* expand.c: see expand.h. */
+#include "roles/local/expand.h"
+
+#include "base/utf8.h"
+
+struct step {
+    str_t address;
+    unsigned depth;
+};
+
+struct walk {
+    struct arena *a;
+    struct step *v; /* all that was seen, in order; those before `at` are done */
+    size_t n, at;
+    bool too_many;
+};
+
+static void split(str_t address, str_t *local, str_t *domain)
+{
+    size_t at;
+    *local = address;
+    *domain = STR_NONE;
+    if (str_rfind(address, '@', &at)) { /* the last: a quoted local part may have more */
+        *local = str_first(address, at);
+        *domain = str_from(address, at + 1);
+    }
+}
+
+/* Domains have no case; local parts elsewhere may. */
+static bool same_address(str_t x, str_t y)
+{
+    str_t xl, xd, yl, yd;
+    split(x, &xl, &xd);
+    split(y, &yl, &yd);
+    return str_eq(xl, yl) && str_ieq(xd, yd);
+}
+
+static void walk_add(struct walk *w, str_t address, unsigned depth)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (same_address(w->v[i].address, address))
+            return;
+    if (w->n == EXPAND_MAX || depth > EXPAND_DEPTH)
+        w->too_many = true;
+    else
+        w->v[w->n++] = (struct step){address, depth};
+}
+
+static struct leaf *leaf_add(struct expansion *x, struct arena *a)
+{
+    if (x->n == x->cap) {
+        size_t cap = x->cap == 0 ? 8 : x->cap * 2;
+        struct leaf *v = arena_array(a, cap, sizeof *v);
+        if (v == NULL)
+            return NULL;
+        if (x->n > 0)
+            memcpy(v, x->v, x->n * sizeof *v);
+        x->v = v;
+        x->cap = cap;
+    }
+    return &x->v[x->n++];
+}
+
+static bool known(const struct expansion *x, const struct leaf *l)
+{
+    for (size_t i = 0; i < x->n; i++) {
+        const struct leaf *k = &x->v[i];
+        if (k->kind != l->kind)
+            continue;
+        if (l->kind == LEAF_ACCOUNT ? k->account == l->account : same_address(k->address, l->address))
+            return true;
+    }
+    return false;
+}
+
+static bool leaf(struct expansion *x, struct arena *a, const struct queue_rcpt *from, struct leaf l)
+{
+    if (known(x, &l))
+        return true;
+    struct leaf *to = leaf_add(x, a);
+    if (to == NULL)
+        return false;
+    *to = l;
+    to->utf8 = from->utf8 || !str_ascii(l.address);
+    if (from->original.len > 0)
+        to->original = from->original;
+    else if (!str_eq(l.address, from->address))
+        to->original = from->address;
+    return true;
+}
+
+static str_t lowered(str_t s, struct arena *a)
+{
+    s = arena_dup(a, s);
+    if (s.len > 0)
+        str_lower((char *)(uintptr_t)s.ptr, s.len);
+    return s;
+}
+
+static enum store_rc step(struct store *s, char separator, struct walk *w, const struct queue_rcpt *rcpt, struct expansion *out)
+{
+    struct step *at = &w->v[w->at++];
+    struct directory_entry e;
+    struct leaf l = {.address = at->address};
+    str_t local, domain;
+    split(at->address, &local, &domain);
+    enum store_rc rc = directory_lookup(s, local, domain, separator, w->a, &e);
+    if (rc != STORE_OK)
+        return rc;
+    switch (e.kind) {
+    case DIRECTORY_ACCOUNT:
+        l.kind = LEAF_ACCOUNT;
+        l.account = e.account;
+        break;
+    case DIRECTORY_NOT_OURS:
+        l.kind = domain.len > 0 ? LEAF_REMOTE : LEAF_UNKNOWN;
+        l.domain = lowered(domain, w->a);
+        break;
+    case DIRECTORY_NONE: l.kind = LEAF_UNKNOWN; break;
+    case DIRECTORY_ALIAS:
+        for (size_t i = 0; i < e.ntargets; i++)
+            walk_add(w, e.targets[i], at->depth + 1);
+        return STORE_OK;
+    }
+    return leaf(out, w->a, rcpt, l) ? STORE_OK : STORE_LIMIT;
+}
+
+enum store_rc expand(struct store *s, char separator, const struct queue_rcpt *rcpt, struct arena *a, struct expansion *out)
+{
+    struct walk w = {.a = a};
+    size_t before = out->n;
+    w.v = arena_array(a, EXPAND_MAX, sizeof *w.v);
+    if (w.v == NULL)
+        return STORE_LIMIT;
+    walk_add(&w, rcpt->address, 0);
+    while (w.at < w.n && !w.too_many) {
+        enum store_rc rc = step(s, separator, &w, rcpt, out);
+        if (rc != STORE_OK)
+            return rc;
+    }
+    if (w.too_many)
+        out->n = before; /* all or nothing: a part of a list would be no help */
+    else if (out->n > before || w.n == 1)
+        return STORE_OK; /* or it was there already, by way of another recipient */
+    enum leaf_kind kind = w.too_many ? LEAF_TOO_MANY : LEAF_LOOP;
+    return leaf(out, a, rcpt, (struct leaf){.kind = kind, .address = rcpt->address}) ? STORE_OK : STORE_LIMIT;
+}

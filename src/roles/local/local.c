@@ -1,0 +1,31 @@
+/* local.c: the role. See local.h. */
+#include "roles/local/local.h"
+
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "roles/role.h"
+
+bool local_init(struct local *l, struct env *env, const struct settings *set)
+{
+    *l = (struct local){0};
+    pthread_mutex_init(&l->lock, NULL);
+    if (carrier_init(&l->carrier, env, set, true, local_deliver))
+        return true;
+    pthread_mutex_destroy(&l->lock);
+    return false;
+}
+
+void local_free(struct local *l)
+{
+    carrier_free(&l->carrier);
+    pthread_mutex_destroy(&l->lock);
+}
+
+int role_local(struct role *r)
+{
+    struct local *l = malloc(sizeof *l);
+    if (l == NULL || !local_init(l, &r->env, r->settings))
+        return EX_OSERR;
+    return carrier_run(&l->carrier, r, LOCAL_THREADS);
+}

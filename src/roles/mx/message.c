@@ -1,0 +1,131 @@
+/* message.c: the content on its way into the queue, and what the final dot is answered.
+ *
+ * Our Received field is the first bytes of what is stored (RFC 5321 4.4); Return-Path is written at final delivery, not here. 250 is
+ * said after queue_in_commit gave STORE_OK and never otherwise: from then on the message is our responsibility. If the
+ * client is gone by then it will send the message again, which is the lesser evil (RFC 1047). */
+#include "mail/trace.h"
+#include "roles/log.h"
+#include "roles/mx/mx.h"
+
+enum { RECEIVED_MAX = 2048 }; /* a name and an address of at most 255 octets, folded */
+
+/* RFC 3848, RFC 6531 3.7.3 */
+static str_t protocol(const struct mx_session *s)
+{
+    bool utf8 = smtps_mail_params(s->smtps)->smtputf8;
+    if (s->lmtp)
+        return utf8 ? STR("UTF8LMTP") : STR("LMTP");
+    return utf8 ? STR("UTF8SMTP") : smtps_esmtp(s->smtps) ? STR("ESMTP") : STR("SMTP");
+}
+
+static bool write_received(struct mx_session *s)
+{
+    const struct mx_transaction *t = s->t;
+    char id[QUEUE_ID_TEXT];
+    struct trace_received r = {
+        .helo = smtps_helo_name(s->smtps),
+        .client = s->peer,
+        .by = s->mx->settings->hostname,
+        .protocol = protocol(s),
+        .id = str_c(queue_id_text(queue_in_id(t->in), id)),
+        .recipient = t->n == 1 ? t->rcpt[0].address : STR(""), /* of several, none may learn of the others */
+        .wall_ms = s->mx->env->wall_ms(s->mx->env),
+    };
+    struct buf field;
+    buf_init(&field, RECEIVED_MAX);
+    bool ok = trace_received_write(&r, &field) && queue_in_write(t->in, buf_str(&field)) == STORE_OK;
+    buf_free(&field);
+    return ok;
+}
+
+void mx_on_data(struct mx_session *s)
+{
+    struct mx_transaction *t = s->t;
+    t->in = queue_in_begin(s->mx->env);
+    if (t->in == NULL || !write_received(s))
+        smtps_reply(s->smtps, 451, "4.3.0", "out of memory");
+    else
+        smtps_reply(s->smtps, 354, "", "go on, end with <CRLF>.<CRLF>");
+}
+
+void mx_drop(struct mx_session *s)
+{
+    if (s->t != NULL && s->t->in != NULL)
+        queue_in_abort(s->t->in);
+    s->t = NULL; /* its memory is the engine's */
+}
+
+void mx_on_content(struct mx_session *s)
+{
+    struct mx_transaction *t = s->t;
+    if (t->in == NULL)
+        return; /* looping: answered at the end */
+    hops_feed(&t->hops, smtps_content(s->smtps));
+    if (t->hops.count > s->mx->settings->hops_max) {
+        queue_in_abort(t->in);
+        t->in = NULL;
+        return;
+    }
+    enum store_rc rc = queue_in_write(t->in, smtps_content(s->smtps));
+    (void)rc; /* sticks in the queue_in: the commit says it */
+}
+
+static void reply_all(struct mx_session *s, int code, const char *status, const char *text)
+{
+    size_t n = s->lmtp ? smtps_recipients(s->smtps) : 1; /* RFC 2033 4.2 */
+    while (n-- > 0)
+        smtps_reply(s->smtps, code, status, "%s", text);
+}
+
+static void accepted(struct mx_session *s, const struct queue_message *m)
+{
+    char id[QUEUE_ID_TEXT], number[MX_SESSION_TEXT], text[64] = "queued as ";
+    queue_id_text(m->id, id);
+    memcpy(text + strlen(text), id, sizeof id);
+    reply_all(s, 250, "2.0.0", text);
+    log_event("mx", str_c(id), "accept", log_cstr("session", mx_session_text(s, number)),
+              log_str("client", m->client), log_str("helo", m->helo), log_str("proto", m->protocol),
+              log_str("from", m->reverse_path), log_u64("nrcpt", s->t->n), log_u64("size", m->size), log_end);
+}
+
+static void not_stored(struct mx_session *s, enum store_rc rc)
+{
+    if (rc == STORE_FULL) {
+        mx_log_reject(s, "defer", 452, STR(""), "no space in the store");
+        reply_all(s, 452, "4.3.1", "not enough space, try later");
+    } else if (rc == STORE_STOPPED) {
+        mx_log_reject(s, "defer", 451, STR(""), "the store takes no writes");
+        reply_all(s, 451, "4.3.5", "the store takes no writes now, try later");
+    } else { /* also when the outcome is unknown: then the message may come twice, but it is not lost */
+        mx_log_reject(s, "defer", 451, STR(""), store_rc_name(rc));
+        reply_all(s, 451, "4.3.0", "cannot store the message now, try later");
+    }
+}
+
+void mx_on_end(struct mx_session *s)
+{
+    struct mx_transaction *t = s->t;
+    char client[NETADDR_TEXT];
+    if (t->in == NULL) {
+        mx_log_reject(s, "reject", 554, STR(""), "too many Received fields");
+        reply_all(s, 554, "5.4.6", "too many Received fields: the message is looping"); /* RFC 5321 6.3 */
+        s->t = NULL;
+        return;
+    }
+    const struct smtps_mail_params *p = smtps_mail_params(s->smtps);
+    struct queue_message m = {
+        .body_8bit = p->body_8bit,
+        .smtputf8 = p->smtputf8,
+        .reverse_path = t->reverse_path,
+        .client = str_c(netaddr_text_port(&s->peer, client)),
+        .helo = smtps_helo_name(s->smtps),
+        .protocol = protocol(s),
+    };
+    enum store_rc rc = queue_in_commit(t->in, &m, t->rcpt, t->n);
+    t->in = NULL;
+    if (rc == STORE_OK)
+        accepted(s, &m);
+    else
+        not_stored(s, rc);
+    s->t = NULL;
+}

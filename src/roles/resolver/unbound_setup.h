@@ -1,0 +1,11 @@
+/* unbound_setup.h: libunbound configured from our settings, reading no file. */
+#ifndef ROLES_RESOLVER_UNBOUND_SETUP_H
+#define ROLES_RESOLVER_UNBOUND_SETUP_H
+
+#include "base/err.h"
+#include "roles/settings.h"
+
+struct ub_ctx;
+struct ub_ctx *unbound_setup(const struct settings *set, struct err *err); /* NULL and *err; ub_ctx_delete frees it */
+
+#endif

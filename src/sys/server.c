@@ -1,0 +1,246 @@
+/* server.c: life of a server, its workers and their loop: see server_internal.h.
+ *
+ * A worker takes one event at a time, because its turn may wait for long, and events it had taken along would wait with it. There is
+ * always one more worker than there are turns under way, up to the limit: the last idle one starts the next before it begins. */
+#include "sys/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "sys/clock.h"
+#include "sys/server_internal.h"
+
+#define TIMER_BATCH  64   /* connections whose time is up, served by one worker in a row */
+#define STOP_WAIT_MS 5000 /* then connections are shut down under the workers' hands */
+
+static void *worker_main(void *arg);
+
+static void worker_start(struct server *s)
+{
+    int n = atomic_load(&s->workers);
+    do {
+        if (n >= s->limits.workers_max)
+            return;
+    } while (!atomic_compare_exchange_weak(&s->workers, &n, n + 1));
+    pthread_t t;
+    if (pthread_create(&t, NULL, worker_main, s) == 0)
+        pthread_detach(t);
+    else
+        atomic_fetch_sub(&s->workers, 1); /* those there are go on */
+}
+
+/* Counts this worker out, unless that would leave fewer than `keep`. */
+static bool worker_leave(struct server *s, int keep)
+{
+    pthread_mutex_lock(&s->workers_lock);
+    int n = atomic_load(&s->workers);
+    while (n > keep && !atomic_compare_exchange_weak(&s->workers, &n, n - 1))
+        ;
+    pthread_cond_broadcast(&s->workers_gone);
+    pthread_mutex_unlock(&s->workers_lock);
+    return n > keep;
+}
+
+static void arm_timer_event(struct server *s, int op)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = EVENT_TIMER};
+    must(epoll_ctl(s->epoll_fd, op, s->timer_fd, &e) == 0);
+}
+
+static void timer_turn(struct server *s, char *buffer)
+{
+    struct served *due[TIMER_BATCH];
+    bool resume;
+    size_t n = timers_due(s, due, TIMER_BATCH, &resume);
+    arm_timer_event(s, EPOLL_CTL_MOD);
+    if (resume)
+        listeners_resume(s);
+    for (size_t i = 0; i < n; i++)
+        served_turn(s, due[i], false, buffer);
+}
+
+static void dispatch(struct server *s, const struct epoll_event *e, char *buffer)
+{
+    uint32_t index = (uint32_t)e->data.u64;
+    if (index == EVENT_STOP)
+        return;
+    if (index == EVENT_TIMER) {
+        timer_turn(s, buffer);
+        return;
+    }
+    if (index >= EVENT_LISTENERS) {
+        listener_turn(s->listeners[index - EVENT_LISTENERS], buffer);
+        return;
+    }
+    struct served *c = served_at(s, index);
+    if (!served_claim(c, (uint32_t)(e->data.u64 >> 32)))
+        return;
+    if (!(e->events & (EPOLLIN | EPOLLOUT)))
+        served_hang_up(s, c); /* error or hang-up, with output held back and nothing to read */
+    else
+        served_turn(s, c, true, buffer);
+}
+
+/* One event; false: none for a long time. */
+static bool next_event(struct server *s, struct epoll_event *e)
+{
+    atomic_fetch_add(&s->idle, 1);
+    int n = epoll_wait(s->epoll_fd, e, 1, SERVER_IDLE_MS);
+    int idle = atomic_fetch_sub(&s->idle, 1) - 1;
+    if (n == 1 && idle == 0 && !atomic_load(&s->stopping))
+        worker_start(s);
+    if (n < 0)
+        must(errno == EINTR);
+    if (n != 1)
+        e->data.u64 = EVENT_STOP; /* nothing to do */
+    return n != 0;
+}
+
+static void *worker_main(void *arg)
+{
+    struct server *s = arg;
+    char *buffer = malloc(SERVER_READ_SIZE);
+    struct epoll_event e;
+    bool left = false;
+    while (buffer != NULL && !left && !atomic_load(&s->stopping)) {
+        if (!next_event(s, &e))
+            left = worker_leave(s, SERVER_WORKERS_KEPT);
+        else if (!atomic_load(&s->stopping))
+            dispatch(s, &e, buffer);
+    }
+    free(buffer);
+    if (!left)
+        (void)worker_leave(s, 0);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static bool make_table(struct server *s)
+{
+    uint8_t key[16];
+    sys_random(key, sizeof key);
+    s->slabs_max = (uint32_t)s->limits.connections_max / SERVER_SLAB + 1;
+    s->slabs = calloc(s->slabs_max, sizeof *s->slabs);
+    s->addresses = map_new(key, (size_t)s->limits.connections_max + 1);
+    s->first_free = UINT32_MAX;
+    return s->slabs != NULL && s->addresses != NULL;
+}
+
+static bool make_events(struct server *s)
+{
+    s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = EVENT_STOP}; /* level: wakes every worker */
+    if (s->epoll_fd < 0 || s->timer_fd < 0 || s->stop_fd < 0 ||
+        epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->stop_fd, &e) != 0)
+        return false;
+    arm_timer_event(s, EPOLL_CTL_ADD);
+    return true;
+}
+
+struct server *server_new(const struct server_session_ops *ops, void *user, const struct server_limits *limits)
+{
+    must(limits->workers_max > 0 && limits->connections_max > 0);
+    struct server *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return NULL;
+    s->ops = ops;
+    s->user = user;
+    s->limits = *limits;
+    s->epoll_fd = s->timer_fd = s->stop_fd = -1;
+    s->resume_ms = s->wake_ms = INT64_MAX;
+    heap_init(&s->timers);
+    pthread_mutex_init(&s->workers_lock, NULL);
+    pthread_cond_init(&s->workers_gone, NULL);
+    pthread_mutex_init(&s->table_lock, NULL);
+    pthread_mutex_init(&s->timers_lock, NULL);
+    if (make_table(s) && make_events(s))
+        worker_start(s);
+    if (atomic_load(&s->workers) == 0) {
+        server_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+size_t server_connections(struct server *s) { return atomic_load(&s->connections); }
+
+/* Waits until all workers have ended; false: not by then. */
+static bool wait_workers(struct server *s, int64_t deadline_ms)
+{
+    struct timespec until = sys_timespec(deadline_ms);
+    int late = 0;
+    pthread_mutex_lock(&s->workers_lock);
+    while (atomic_load(&s->workers) > 0 && late == 0)
+        late = deadline_ms == INT64_MAX
+                   ? pthread_cond_wait(&s->workers_gone, &s->workers_lock)
+                   : pthread_cond_clockwait(&s->workers_gone, &s->workers_lock, CLOCK_MONOTONIC, &until);
+    bool gone = atomic_load(&s->workers) == 0;
+    pthread_mutex_unlock(&s->workers_lock);
+    return gone;
+}
+
+static void each_open(struct server *s, void (*visit)(struct server *s, struct served *c))
+{
+    for (uint32_t i = 0; i < s->n_slabs * SERVER_SLAB; i++) {
+        struct served *c = served_at(s, i);
+        if ((atomic_load(&c->word) & 3) != SERVED_FREE)
+            visit(s, c);
+    }
+}
+
+static void shut(struct server *s, struct served *c)
+{
+    (void)s;
+    shutdown(c->fd, SHUT_RDWR);
+}
+
+void server_stop(struct server *s)
+{
+    if (atomic_exchange(&s->stopping, true))
+        return;
+    const uint64_t one = 1;
+    must(write(s->stop_fd, &one, sizeof one) == sizeof one);
+    if (!wait_workers(s, sys_mono_ms() + STOP_WAIT_MS)) {
+        pthread_mutex_lock(&s->table_lock); /* served_free takes it before the number is another's */
+        each_open(s, shut);
+        pthread_mutex_unlock(&s->table_lock);
+        (void)wait_workers(s, INT64_MAX);
+    }
+    each_open(s, served_goodbye); /* no other thread is left */
+}
+
+void server_free(struct server *s)
+{
+    if (s == NULL)
+        return;
+    if (atomic_load(&s->workers) > 0 || !atomic_load(&s->stopping))
+        if (s->stop_fd >= 0)
+            server_stop(s);
+    for (uint32_t i = 0; i < s->n_listeners; i++) {
+        close(s->listeners[i]->fd);
+        free(s->listeners[i]);
+    }
+    for (uint32_t i = 0; i < s->n_slabs; i++)
+        free(s->slabs[i]);
+    free(s->slabs);
+    map_free(s->addresses);
+    heap_free(&s->timers);
+    int fds[] = {s->epoll_fd, s->timer_fd, s->stop_fd};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    pthread_mutex_destroy(&s->workers_lock);
+    pthread_cond_destroy(&s->workers_gone);
+    pthread_mutex_destroy(&s->table_lock);
+    pthread_mutex_destroy(&s->timers_lock);
+    free(s);
+}

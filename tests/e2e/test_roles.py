@@ -1,0 +1,90 @@
+#!/usr/bin/python3
+"""The roles as processes: what they may, and that a killed one is back while listeners never refuse."""
+import os, re, signal, socket, time
+from pathlib import Path
+from harness import *
+
+ROLES = {"core", "resolver", "mx", "user", "courier", "local"}
+
+
+def status(pid):
+    return dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+
+
+def test_confined():
+    with Server() as s:
+        roles = s.roles()
+        assert set(roles) == ROLES, roles
+        uids = set()
+        for name, pid in roles.items():
+            st = status(pid)
+            assert st["NoNewPrivs"] == "1" and st["Seccomp"] == "2", (name, st["NoNewPrivs"], st["Seccomp"])
+            assert int(st["CapEff"], 16) == 0 and int(st["CapPrm"], 16) == 0, (name, st["CapEff"])
+            uids.add(st["Uid"].split()[0])
+            files = [os.readlink(f) for f in Path(f"/proc/{pid}/fd").iterdir()]
+            inside = [f for f in files if f.startswith("/") and not f.startswith(("/dev/", "/memfd:", "/proc/", "/sys/"))
+                      and f != str(s.logfile)]
+            if name == "core":
+                assert any("queue.mdb" in f for f in inside), inside
+            else:
+                assert not inside, (name, inside)
+        if os.geteuid() == 0:
+            assert len(uids) == len(ROLES) and "0" not in uids, uids
+        st = status(s.supervisor())
+        assert st["NoNewPrivs"] == "1", st
+
+
+def test_killed_roles_come_back():
+    with Server() as s:
+        for name in sorted(ROLES):
+            pid = s.roles()[name]
+            os.kill(pid, signal.SIGKILL)
+            start = time.monotonic()
+            while s.roles().get(name) in (None, pid):
+                assert time.monotonic() - start < 1, f"{name} was not back within a second"
+                socket.create_connection((HOST, s.smtp), 1).close()      # never refused
+                socket.create_connection((HOST, s.pop3), 1).close()
+                time.sleep(0.005)
+
+            def takes_mail():
+                with smtp(s) as c:
+                    try:
+                        return not c.sendmail("anna@example.test", ["ben@example.test"], message(f"after {name}"))
+                    except Exception:
+                        return False
+            wait_for(takes_mail, 5)
+            wait_for(lambda: any(f"after {name}".encode() in m for m in s.pop3_messages("ben")), 10)
+
+
+def test_as_ordinary_user():
+    if os.geteuid() != 0:
+        return
+    with Server(user=65534) as s:
+        assert {status(p)["Uid"].split()[0] for p in s.roles().values()} == {"65534"}
+        with smtp(s) as c:
+            c.sendmail("anna@example.test", ["ben@example.test"], message())
+        wait_for(lambda: len(s.pop3_messages("ben")) == 1)
+
+
+def test_single():
+    with Server(single=True) as s:
+        assert not s.roles()
+        with smtp(s) as c:
+            c.sendmail("anna@example.test", ["ben@example.test"], message())
+        wait_for(lambda: len(s.pop3_messages("ben")) == 1)
+
+
+def test_killed_supervisor_takes_all_along():
+    s = Server().start()
+    try:
+        pids = list(s.roles().values())
+        s.process.kill()
+        s.process.wait()
+        wait_for(lambda: not any(Path(f"/proc/{p}/exe").exists() for p in pids), 5)
+        s.start()                       # and nothing is in the way of the next start
+        assert set(s.roles()) == ROLES
+    finally:
+        s.__exit__(None)
+
+
+main(globals())

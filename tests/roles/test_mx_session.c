@@ -1,0 +1,480 @@
+/* test_mx_session.c: mx sessions over the memory engine, driven as sys/server.h drives them: who may send to whom, what is stored, and what is
+ * said when the store cannot. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "roles/log.h"
+#include "roles/mx/mx.h"
+#include "store/engines.h"
+
+struct world {
+    struct env env;
+    struct settings settings;
+    struct mx mx;
+    struct mx_listener smtp, lmtp;
+    struct arena arena;
+    struct mx_session *session;
+    int64_t now_ms;
+    char said[65536];
+    uint8_t random;
+};
+
+static int64_t wall_ms(struct env *e)
+{
+    (void)e;
+    return 1700000000000;
+}
+
+static void random_counting(struct env *e, void *to, size_t n)
+{
+    struct world *w = e->ctx;
+    memset(to, ++w->random, n);
+}
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    struct err err = {0};
+    uint64_t id;
+    arena_init(&w->arena, 64 << 20);
+    w->env = (struct env){.wall_ms = wall_ms, .random = random_counting, .store = store_memory_new(), .ctx = w};
+    assert_int_equal(settings_parse(STR("hostname = mx.example.test\n"), "test", &w->arena, &w->settings, &err), RC_OK);
+    w->settings.hops_max = 3;
+    w->settings.message_size_max = 100000;
+    assert_int_equal(directory_domain_add(w->env.store, STR("example.test"), &err), RC_OK);
+    assert_int_equal(directory_account_add(w->env.store, STR("anna@example.test"), &id, &err), RC_OK);
+    str_t targets[] = {STR("anna@example.test"), STR("far@away.example")};
+    assert_int_equal(directory_alias_set(w->env.store, STR("all@example.test"), targets, 2, &err), RC_OK);
+    assert_true(mx_init(&w->mx, &w->env, &w->settings));
+    w->smtp = (struct mx_listener){&w->mx, false};
+    w->lmtp = (struct mx_listener){&w->mx, true};
+    log_quiet(true);
+    *state = w;
+    return 0;
+}
+
+static void hang_up(struct world *w)
+{
+    if (w->session != NULL)
+        mx_session_ops.close(w->session);
+    w->session = NULL;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    hang_up(w);
+    mx_free(&w->mx);
+    store_close(w->env.store);
+    arena_free(&w->arena);
+    free(w);
+    return 0;
+}
+
+static void take_output(struct world *w)
+{
+    str_t out = mx_session_ops.output(w->session);
+    size_t have = strlen(w->said);
+    must(have + out.len < sizeof w->said);
+    if (out.len > 0)
+        memcpy(w->said + have, out.ptr, out.len);
+    w->said[have + out.len] = '\0';
+    mx_session_ops.sent(w->session, out.len);
+}
+
+/* Sends text; what is said from here on is in w->said. */
+static const char *say(struct world *w, const char *text)
+{
+    str_t rest = str_c(text);
+    w->said[0] = '\0';
+    while (rest.len > 0) {
+        size_t used = mx_session_ops.input(w->session, rest, w->now_ms);
+        must(used > 0 || mx_session_ops.output(w->session).len > 0);
+        rest = str_from(rest, used);
+        take_output(w);
+    }
+    return w->said;
+}
+
+static void dial(struct world *w, struct mx_listener *l, const char *from)
+{
+    struct netaddr peer, local;
+    hang_up(w);
+    assert_true(netaddr_parse(str_c(from), &peer) && netaddr_parse(STR("203.0.113.25"), &local));
+    peer.port = 4711;
+    w->now_ms = 1000;
+    w->session = mx_session_ops.open(l, &peer, &local, w->now_ms);
+    assert_non_null(w->session);
+    w->said[0] = '\0';
+    take_output(w);
+    assert_true(str_starts(str_c(w->said), STR("220 mx.example.test ")));
+    say(w, l->lmtp ? "LHLO client.example\r\n" : "EHLO client.example\r\n");
+}
+
+#define STRANGER "198.51.100.7"
+#define FRIEND   "127.0.0.1"
+
+static const char *rcpt(struct world *w, const char *address)
+{
+    char line[600];
+    say(w, "RSET\r\nMAIL FROM:<s@away.example>\r\n");
+    snprintf(line, sizeof line, "RCPT TO:%s\r\n", address);
+    return say(w, line);
+}
+
+static void expect_prefix(const char *said, const char *prefix)
+{
+    if (strncmp(said, prefix, strlen(prefix)) != 0)
+        print_error("said %s want %s\n", said, prefix);
+    assert_int_equal(strncmp(said, prefix, strlen(prefix)), 0);
+}
+
+/* ---- what is stored ---- */
+
+static void rows_of(struct world *w, const char *prefix, struct store_page *page)
+{
+    struct store_scan q = {.part = QUEUE_PART, .from = str_c(prefix)};
+    q.end = store_prefix_end(&w->arena, q.from);
+    assert_int_equal(store_scan(w->env.store, &q, &w->arena, page), STORE_OK);
+}
+
+static size_t stored(struct world *w)
+{
+    struct store_page page;
+    rows_of(w, "m/", &page);
+    return page.n;
+}
+
+static void only_message(struct world *w, struct queue_message *m, str_t *content)
+{
+    struct store_page page;
+    queue_id_t id;
+    rows_of(w, "m/", &page);
+    assert_int_equal(page.n, 1);
+    assert_true(queue_key_id(page.rows[0].key, &id));
+    assert_true(queue_message_decode(page.rows[0].value, id, &w->arena, m));
+    rows_of(w, "c/", &page);
+    assert_int_equal(page.n, 1);
+    *content = page.rows[0].value;
+}
+
+static void test_accept(void **state)
+{
+    struct world *w = *state;
+    struct queue_message m;
+    struct store_page page;
+    struct queue_delivery d;
+    str_t content;
+    char id[QUEUE_ID_TEXT], reply[100];
+    dial(w, &w->smtp, STRANGER);
+    say(w, "MAIL FROM:<s@away.example> BODY=8BITMIME\r\nRCPT TO:<Anna@Example.Test>\r\n");
+    assert_string_equal(w->said, "250 2.1.0 sender ok\r\n250 2.1.5 recipient ok\r\n");
+    expect_prefix(say(w, "DATA\r\n"), "354 ");
+    say(w, "Subject: x\r\n\r\n..dot\r\n.\r\n");
+    only_message(w, &m, &content);
+    snprintf(reply, sizeof reply, "250 2.0.0 queued as %s\r\n", queue_id_text(m.id, id));
+    assert_string_equal(w->said, reply);
+    assert_true(m.body_8bit && !m.smtputf8 && m.single);
+    assert_true(str_eq(m.reverse_path, STR("s@away.example")));
+    assert_true(str_eq(m.client, STR(STRANGER ":4711")));
+    assert_true(str_eq(m.helo, STR("client.example")) && str_eq(m.protocol, STR("ESMTP")));
+    assert_int_equal(m.size, content.len);
+    /* Our Received is the first of it; nothing else was added. */
+    assert_true(str_starts(content, STR("Received: from client.example ([" STRANGER "])")));
+    assert_true(str_contains(content, str_c(id)) && str_contains(content, STR("for <Anna@example.test>")));
+    assert_true(str_ends(content, STR("+0000\r\nSubject: x\r\n\r\n.dot\r\n")));
+    assert_false(str_contains(content, STR("Return-Path")));
+    rows_of(w, "dl/", &page);
+    assert_int_equal(page.n, 1);
+    assert_true(queue_delivery_decode(page.rows[0].key, page.rows[0].value, &w->arena, &d));
+    assert_int_equal(d.nrcpt, 1);
+    assert_true(str_eq(d.rcpt[0].address, STR("Anna@example.test")));
+}
+
+static void test_several_recipients(void **state)
+{
+    struct world *w = *state;
+    struct queue_message m;
+    str_t content;
+    struct store_page page;
+    dial(w, &w->smtp, FRIEND);
+    say(w, "MAIL FROM:<> SMTPUTF8\r\nRCPT TO:<anna@example.test>\r\nRCPT TO:<x@one.example>\r\nRCPT TO:<y@two.example>\r\n"
+           "RCPT TO:<u@[192.0.2.9]>\r\n");
+    say(w, "DATA\r\n");
+    expect_prefix(say(w, "x\r\n.\r\n"), "250 2.0.0 queued as ");
+    only_message(w, &m, &content);
+    assert_true(m.reverse_path.len == 0 && m.smtputf8);
+    assert_true(str_eq(m.protocol, STR("UTF8SMTP")));
+    assert_false(str_contains(content, STR("for <"))); /* none learns of the others */
+    rows_of(w, "dl/", &page);
+    assert_int_equal(page.n, 1);
+    rows_of(w, "dr/", &page);
+    assert_int_equal(page.n, 3);
+    struct queue_delivery d;
+    bool literal_seen = false;
+    for (size_t i = 0; i < page.n; i++) {
+        assert_true(queue_delivery_decode(page.rows[i].key, page.rows[i].value, &w->arena, &d));
+        literal_seen |= str_eq(d.domain, STR("[192.0.2.9]"));
+    }
+    assert_true(literal_seen);
+}
+
+/* ---- policy ---- */
+
+static void test_policy(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *to, *stranger, *friend;
+    } rows[] = {
+        {"<anna@example.test>", "250", "250"},
+        {"<ANNA+detail@EXAMPLE.test>", "250", "250"},
+        {"<\"anna\"@example.test>", "250", "250"},
+        {"<all@example.test>", "250", "250"},
+        {"<nobody@example.test>", "550 5.1.1", "550 5.1.1"},
+        {"<postmaster>", "250", "250"},
+        {"<Postmaster@example.test>", "250", "250"},
+        {"<postmaster@[203.0.113.25]>", "250", "250"},
+        {"<anna@[203.0.113.25]>", "550 5.1.1", "550 5.1.1"},
+        {"<postmaster@[203.0.113.26]>", "550 5.7.1", "250"},
+        {"<postmaster@[x-any:thing]>", "550 5.7.1", "250"},
+        {"<x@away.example>", "550 5.7.1", "250"},
+        {"<postmaster@away.example>", "550 5.7.1", "250"},
+        {"<@example.test:x@away.example>", "550 5.7.1", "250"},
+        {"<@example.test,@example.test:x@away.example>", "550 5.7.1", "250"},
+        {"<@away.example:anna@example.test>", "250", "250"},
+        {"<x%away.example@example.test>", "550 5.1.1", "550 5.1.1"},
+        {"<away.example!x@example.test>", "550 5.1.1", "550 5.1.1"},
+        {"<\"x@away.example\"@example.test>", "550 5.1.1", "550 5.1.1"},
+        {"<\"x%away.example\"@example.test>", "550 5.1.1", "550 5.1.1"},
+        {"<x@away.example@example.test>", "501", "501"},
+        {"<x@away.example%example.test>", "501", "501"},
+        {"<x@example.test.>", "501", "501"},
+        {"<x@.example.test>", "501", "501"},
+        {"<x@example.test.away.example>", "550 5.7.1", "250"},
+        {"<x@away.example(example.test)>", "501", "501"},
+        {"<anna@sub.example.test>", "550 5.7.1", "250"},
+        {"<x@127.0.0.1>", "550 5.7.1", "250"},
+        {"<x@[127.0.0.1]>", "550 5.7.1", "250"},
+        {"<x@[IPv6:::1]>", "550 5.7.1", "250"},
+        {"<x\xef\xbc\xa0" "away.example@example.test>", "553 5.6.7", "553 5.6.7"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        dial(w, &w->smtp, STRANGER);
+        expect_prefix(rcpt(w, rows[i].to), rows[i].stranger);
+        expect_prefix(rcpt(w, rows[i].to), rows[i].stranger); /* again, now from the cache */
+        dial(w, &w->smtp, FRIEND);
+        expect_prefix(rcpt(w, rows[i].to), rows[i].friend);
+    }
+    /* The sender makes no difference to who may relay. */
+    static const char *const senders[] = {"<>", "<anna@example.test>", "<postmaster@example.test>", "<s@away.example>"};
+    for (size_t i = 0; i < sizeof senders / sizeof *senders; i++) {
+        char line[200];
+        dial(w, &w->smtp, STRANGER);
+        snprintf(line, sizeof line, "MAIL FROM:%s\r\nRCPT TO:<x@away.example>\r\n", senders[i]);
+        say(w, line);
+        assert_non_null(strstr(w->said, "\r\n550 5.7.1 "));
+    }
+    assert_int_equal(stored(w), 0);
+}
+
+static void test_directory_changes_are_seen(void **state)
+{
+    struct world *w = *state;
+    struct err err;
+    uint64_t id;
+    dial(w, &w->smtp, STRANGER);
+    expect_prefix(rcpt(w, "<bert@example.test>"), "550 5.1.1");
+    assert_int_equal(directory_account_add(w->env.store, STR("bert@example.test"), &id, &err), RC_OK);
+    expect_prefix(rcpt(w, "<bert@example.test>"), "250");
+}
+
+/* ---- what cannot be stored ---- */
+
+static const char *send_one(struct world *w)
+{
+    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
+    expect_prefix(say(w, "DATA\r\n"), "354 ");
+    return say(w, "text\r\n.\r\n");
+}
+
+static void test_store_failures(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        enum store_rc rc;
+        const char *reply;
+    } rows[] = {{STORE_FULL, "452 4.3.1"},    {STORE_STOPPED, "451 4.3.5"}, {STORE_UNKNOWN, "451 4.3.0"},
+                {STORE_DOWN, "451 4.3.0"},    {STORE_LIMIT, "451 4.3.0"},   {STORE_DENIED, "451 4.3.0"},
+                {STORE_CONFLICT, "451 4.3.0"}};
+    dial(w, &w->smtp, STRANGER);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        store_memory_fail(w->env.store, rows[i].rc);
+        expect_prefix(send_one(w), rows[i].reply);
+    }
+    store_memory_fail(w->env.store, STORE_OK);
+    assert_int_equal(stored(w), 0);
+    expect_prefix(send_one(w), "250 2.0.0 queued as "); /* the session went on */
+    assert_int_equal(stored(w), 1);
+}
+
+static void test_space(void **state)
+{
+    struct world *w = *state;
+    struct store_board *board = (struct store_board *)(uintptr_t)store_board(w->env.store);
+    dial(w, &w->smtp, STRANGER);
+    atomic_store(&board->free_bytes, w->settings.reserve_bytes + 149);
+    expect_prefix(say(w, "MAIL FROM:<s@away.example> SIZE=100\r\n"), "452 4.3.1");
+    expect_prefix(say(w, "MAIL FROM:<s@away.example> SIZE=99\r\n"), "250");
+    say(w, "RSET\r\n");
+    atomic_store(&board->free_bytes, w->settings.reserve_bytes + 150);
+    expect_prefix(say(w, "MAIL FROM:<s@away.example> SIZE=100\r\n"), "250");
+    say(w, "RSET\r\n");
+    atomic_store(&board->free_bytes, w->settings.reserve_bytes - 1);
+    expect_prefix(say(w, "MAIL FROM:<s@away.example>\r\n"), "452 4.3.1");
+    atomic_store(&board->free_bytes, 1ull << 40);
+    atomic_store(&board->writes_stopped, 1);
+    expect_prefix(say(w, "MAIL FROM:<s@away.example>\r\n"), "452 4.3.1");
+}
+
+/* ---- the message ---- */
+
+static void test_hops(void **state)
+{
+    struct world *w = *state;
+    dial(w, &w->smtp, STRANGER);
+    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
+    say(w, "DATA\r\n");
+    expect_prefix(say(w, "Received: 1\r\nReceived: 2\r\nReceived: 3\r\n\r\nReceived: body\r\n.\r\n"), "250 ");
+    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
+    say(w, "DATA\r\n");
+    expect_prefix(say(w, "Received: 1\r\nReceived: 2\r\nReceived: 3\r\nReceived: 4\r\n\r\nbody\r\n.\r\n"), "554 5.4.6");
+    assert_int_equal(stored(w), 1);
+    expect_prefix(send_one(w), "250 ");
+}
+
+static void test_long_message(void **state)
+{
+    struct world *w = *state;
+    struct store_page page;
+    char line[1002];
+    dial(w, &w->smtp, STRANGER);
+    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
+    say(w, "DATA\r\n");
+    memset(line, 'x', 997);
+    strcpy(line + 997, "\r\n");
+    for (int i = 0; i < 99; i++)
+        say(w, line);
+    expect_prefix(say(w, ".\r\n"), "250 ");
+    rows_of(w, "c/", &page);
+    assert_int_equal(page.n, 2); /* chunks */
+    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
+    say(w, "DATA\r\n");
+    for (int i = 0; i < 101; i++)
+        say(w, line);
+    expect_prefix(say(w, ".\r\n"), "552 5.3.4");
+    assert_int_equal(stored(w), 1);
+}
+
+/* Given up in every way: nothing is stored, nothing is lost (ASan would tell). */
+static void test_given_up(void **state)
+{
+    struct world *w = *state;
+    dial(w, &w->smtp, STRANGER);
+    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
+    say(w, "DATA\r\n");
+    expect_prefix(say(w, "bare\nlf\r\n.\r\n"), "554 5.6.0");
+    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\nBDAT 3\r\nabc");
+    say(w, "RSET\r\n");
+    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
+    say(w, "DATA\r\n");
+    say(w, "half");
+    mx_session_ops.eof(w->session, w->now_ms);
+    assert_true(mx_session_ops.finished(w->session));
+    dial(w, &w->smtp, STRANGER);
+    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
+    say(w, "DATA\r\n");
+    say(w, "half");
+    w->said[0] = '\0';
+    mx_session_ops.expire(w->session, mx_session_ops.deadline_ms(w->session));
+    take_output(w);
+    expect_prefix(w->said, "421 4.4.2");
+    assert_true(mx_session_ops.finished(w->session));
+    dial(w, &w->smtp, STRANGER);
+    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
+    say(w, "DATA\r\n");
+    say(w, "half");
+    hang_up(w); /* the connection broke */
+    assert_int_equal(stored(w), 0);
+}
+
+static void test_lmtp(void **state)
+{
+    struct world *w = *state;
+    struct queue_message m;
+    str_t content;
+    char id[QUEUE_ID_TEXT], want[200];
+    dial(w, &w->lmtp, STRANGER);
+    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\nRCPT TO:<nobody@example.test>\r\n"
+           "RCPT TO:<all@example.test>\r\nDATA\r\n");
+    say(w, "text\r\n.\r\n");
+    only_message(w, &m, &content);
+    queue_id_text(m.id, id);
+    snprintf(want, sizeof want, "250 2.0.0 queued as %s\r\n250 2.0.0 queued as %s\r\n", id, id);
+    assert_string_equal(w->said, want);
+    assert_true(str_eq(m.protocol, STR("LMTP")));
+    store_memory_fail(w->env.store, STORE_FULL);
+    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\nRCPT TO:<all@example.test>\r\nDATA\r\n");
+    say(w, "text\r\n.\r\n");
+    assert_string_equal(w->said, "452 4.3.1 not enough space, try later\r\n452 4.3.1 not enough space, try later\r\n");
+}
+
+/* ---- the session ---- */
+
+static void test_tarpit(void **state)
+{
+    struct world *w = *state;
+    dial(w, &w->smtp, STRANGER);
+    for (uint32_t i = 0; i < w->settings.errors_soft; i++) {
+        say(w, "FOO\r\n");
+        assert_int_equal(mx_session_ops.hold_until_ms(w->session), 0);
+    }
+    say(w, "FOO\r\n");
+    assert_int_equal(mx_session_ops.hold_until_ms(w->session), w->now_ms + SMTPS_TARPIT_MS);
+    for (uint32_t i = w->settings.errors_soft + 1; i < w->settings.errors_hard; i++)
+        say(w, "FOO\r\n");
+    assert_non_null(strstr(w->said, "421 4.7.0"));
+    assert_true(mx_session_ops.finished(w->session));
+}
+
+static void test_stop(void **state)
+{
+    struct world *w = *state;
+    dial(w, &w->smtp, STRANGER);
+    w->said[0] = '\0';
+    mx_session_ops.goodbye(w->session);
+    take_output(w);
+    expect_prefix(w->said, "421 4.3.2");
+    dial(w, &w->smtp, STRANGER);
+    atomic_store(&w->mx.stopping, true);
+    expect_prefix(say(w, "MAIL FROM:<s@away.example>\r\n"), "421 4.3.2");
+    assert_true(mx_session_ops.finished(w->session));
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_accept),  T(test_several_recipients), T(test_policy),       T(test_directory_changes_are_seen),
+        T(test_store_failures), T(test_space),       T(test_hops),         T(test_long_message),
+        T(test_given_up), T(test_lmtp),              T(test_tarpit),       T(test_stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
