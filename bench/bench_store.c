@@ -38,9 +38,12 @@ static uint64_t scramble(uint64_t x) /* ids are random, as those of messages are
 static void keys(const struct submitter *t, uint64_t n, char k[3][40])
 {
     uint64_t id = scramble((uint64_t)t->id << 40 | n), time = n * 1000 + (uint64_t)t->id;
-    snprintf(k[0], 40, "c/%012llx%08llx/0", (unsigned long long)time, (unsigned long long)id & 0xffffffff);
-    snprintf(k[1], 40, "dr/%012llx%08llx/0", (unsigned long long)time, (unsigned long long)id & 0xffffffff);
-    snprintf(k[2], 40, "m/%012llx%08llx", (unsigned long long)time, (unsigned long long)id & 0xffffffff);
+    snprintf(k[0], 40, "c/%012llx%08llx/0", (unsigned long long)time,
+             (unsigned long long)id & 0xffffffff);
+    snprintf(k[1], 40, "dr/%012llx%08llx/0", (unsigned long long)time,
+             (unsigned long long)id & 0xffffffff);
+    snprintf(k[2], 40, "m/%012llx%08llx", (unsigned long long)time,
+             (unsigned long long)id & 0xffffffff);
 }
 
 static void commit(struct submitter *t, struct store_batch *b)
@@ -126,9 +129,10 @@ int main(int argc, char **argv)
     double took = now() - start, user0 = user, sys0 = sys;
     used = cpu(&user, &sys) - used;
     double all = (double)(puts + deletes);
-    printf("%d submitters, %.1f s: %.0f batches/s (%.0f puts/s, %.0f deletes/s), CPU %.1f us a batch (user %.1f, kernel %.1f)\n",
-           n, took, all / took, (double)puts / took, (double)deletes / took, used / all * 1e6, (user - user0) / all * 1e6,
-           (sys - sys0) / all * 1e6);
+    printf("%d submitters, %.1f s: %.0f batches/s (%.0f puts/s, %.0f deletes/s), CPU %.1f us a "
+           "batch (user %.1f, kernel %.1f)\n",
+           n, took, all / took, (double)puts / took, (double)deletes / took, used / all * 1e6,
+           (user - user0) / all * 1e6, (sys - sys0) / all * 1e6);
     store_close(s);
     free(t);
     return 0;

@@ -1,5 +1,5 @@
-/* fuzz_people_rows.c: the directory's and the mailbox's records, and addresses. First byte: which. What is accepted is
- * encoded again and must give the same bytes (an address: the same address). */
+/* fuzz_people_rows.c: the directory's and the mailbox's records, and addresses. First byte: which.
+ * What is accepted is encoded again and must give the same bytes (an address: the same address). */
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -28,9 +28,11 @@ static void addresses(str_t in, struct arena *a)
     struct directory_address one, two;
     if (!directory_address_parse(in, a, &one))
         return;
-    must(one.local.len > 0 && one.local.len <= DIRECTORY_LOCAL_MAX && one.text.len <= DIRECTORY_ADDRESS_MAX);
+    must(one.local.len > 0 && one.local.len <= DIRECTORY_LOCAL_MAX &&
+         one.text.len <= DIRECTORY_ADDRESS_MAX);
     must(directory_address_parse(one.text, a, &two));
-    must(str_eq(one.local, two.local) && str_eq(one.domain, two.domain) && str_eq(one.text, two.text));
+    must(str_eq(one.local, two.local) && str_eq(one.domain, two.domain) &&
+         str_eq(one.text, two.text));
 }
 
 static void mailbox_rows(str_t in, struct arena *a, struct buf *out)
@@ -41,7 +43,8 @@ static void mailbox_rows(str_t in, struct arena *a, struct buf *out)
     uint64_t uid;
     (void)mailbox_message_uid(in, &uid);
     if (mailbox_message_decode(key, in, &m))
-        must(mailbox_message_encode(&m, out) && out->len == in.len && m.chunks == (m.size + STORE_CHUNK - 1) / STORE_CHUNK);
+        must(mailbox_message_encode(&m, out) && out->len == in.len &&
+             m.chunks == (m.size + STORE_CHUNK - 1) / STORE_CHUNK);
     buf_clear(out);
     if (mailbox_folder_decode(in, &f))
         must(mailbox_folder_encode(&f, out) && str_eq(buf_str(out), in));

@@ -1,5 +1,6 @@
-/* fuzz_pop3.c: a whole POP3 session. Input: a byte that says how the client's bytes are split and the content cut, then what the
- * client sends. The maildrop is made of the same bytes. Checked: memory bounds, whole lines only, an end for every answer. */
+/* fuzz_pop3.c: a whole POP3 session. Input: a byte that says how the client's bytes are split and
+ * the content cut, then what the client sends. The maildrop is made of the same bytes. Checked:
+ * memory bounds, whole lines only, an end for every answer. */
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -43,7 +44,8 @@ static void take_output(struct pop3s *s, char *last)
     pop3s_sent(s, out.len);
 }
 
-static enum pop3s_event drive(struct pop3s *s, str_t bytes, str_t all, size_t piece, struct pop3s_message *m, char *last)
+static enum pop3s_event drive(struct pop3s *s, str_t bytes, str_t all, size_t piece,
+                              struct pop3s_message *m, char *last)
 {
     pop3s_feed(s, bytes, NOW);
     for (;;) {

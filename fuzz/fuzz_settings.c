@@ -1,4 +1,5 @@
-/* fuzz_settings.c: any text as postrider.conf. What is accepted is shown, and what is shown is accepted and shown the same. */
+/* fuzz_settings.c: any text as postrider.conf. What is accepted is shown, and what is shown is
+ * accepted and shown the same. */
 #include <stdlib.h>
 
 #include "base/buf.h"

@@ -19,8 +19,8 @@ static void check(const struct smtp_path *p, struct arena *a)
     enum smtp_path_result r = smtp_address_parse(text, a, &again);
     must(r == SMTP_PATH_OK || r == SMTP_PATH_LONG); /* quoting may make it longer */
     if (r == SMTP_PATH_OK)
-        must(str_eq(again.local, p->local) && str_eq(again.domain, p->domain) && again.kind == p->kind &&
-             again.utf8 == p->utf8);
+        must(str_eq(again.local, p->local) && str_eq(again.domain, p->domain) &&
+             again.kind == p->kind && again.utf8 == p->utf8);
     must(p->kind != SMTP_DOMAIN_NAME || smtp_domain_valid(p->domain));
 }
 

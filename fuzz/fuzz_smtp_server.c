@@ -15,7 +15,8 @@ static void check_said(str_t said)
     str_t line;
     while (str_cut(&said, '\n', &line)) {
         must(line.len >= 4 && line.len <= 511 && line.ptr[line.len - 1] == '\r');
-        must(line.ptr[0] >= '2' && line.ptr[0] <= '5' && ascii_digit(line.ptr[1]) && ascii_digit(line.ptr[2]));
+        must(line.ptr[0] >= '2' && line.ptr[0] <= '5' && ascii_digit(line.ptr[1]) &&
+             ascii_digit(line.ptr[2]));
         must(line.ptr[3] == ' ' || line.ptr[3] == '-');
         for (size_t i = 0; i + 1 < line.len; i++)
             must(line.ptr[i] >= ' ' && line.ptr[i] <= '~');

@@ -18,6 +18,7 @@ static uint32_t by_table(uint32_t crc, str_t in)
     for (; in.len - i >= 8; i += 8) {
         uint64_t v = load_le(in.ptr + i) ^ crc;
         crc = 0;
+#pragma GCC unroll 8
         for (unsigned k = 0; k < 8; k++)
             crc ^= crc32c_byte[7 - k][v >> (8 * k) & 0xff];
     }

@@ -1,4 +1,4 @@
-/* netaddr.c: see netaddr.h. The C library reads and writes the text forms: its inet_pton takes no short, octal or
+/* netaddr.c: see netaddr.h. The C library knows the text forms: its inet_pton takes no short, octal or
  * scoped forms, and its inet_ntop shortens as RFC 5952 4 asks. */
 #include "base/netaddr.h"
 
@@ -107,10 +107,31 @@ bool netaddr_loopback(const struct netaddr *a)
            (x.family == NETADDR_V6 && memcmp(x.bytes, v6_loopback, 16) == 0);
 }
 
+/* By hand: written for every message, and inet_ntop would go through printf. */
+static char *put_byte(char *p, unsigned v)
+{
+    if (v >= 100)
+        *p++ = (char)('0' + v / 100);
+    if (v >= 10)
+        *p++ = (char)('0' + v / 10 % 10);
+    *p++ = (char)('0' + v % 10);
+    return p;
+}
+
+static char *put_v4(char *p, const uint8_t bytes[static 4])
+{
+    for (size_t i = 0; i < 4; i++) {
+        p = put_byte(p, bytes[i]);
+        *p++ = i < 3 ? '.' : '\0';
+    }
+    return p - 1;
+}
+
 char *netaddr_text(const struct netaddr *a, char out[static NETADDR_TEXT])
 {
-    int af = a->family == NETADDR_V4 ? AF_INET : AF_INET6;
-    if (a->family == NETADDR_NONE || inet_ntop(af, a->bytes, out, NETADDR_TEXT) == NULL)
+    if (a->family == NETADDR_V4)
+        put_v4(out, a->bytes);
+    else if (a->family == NETADDR_NONE || inet_ntop(AF_INET6, a->bytes, out, NETADDR_TEXT) == NULL)
         snprintf(out, NETADDR_TEXT, "none");
     return out;
 }
@@ -129,6 +150,11 @@ char *netaddr_text_port(const struct netaddr *a, char out[static NETADDR_TEXT])
 char *netaddr_literal(const struct netaddr *a, char out[static NETADDR_TEXT])
 {
     char host[NETADDR_TEXT];
+    if (a->family == NETADDR_V4) {
+        out[0] = '[';
+        memcpy(put_v4(out + 1, a->bytes), "]", 2);
+        return out;
+    }
     netaddr_text(a, host);
     snprintf(out, NETADDR_TEXT, a->family == NETADDR_V6 ? "[IPv6:%.46s]" : "[%.46s]", host);
     return out;

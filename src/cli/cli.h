@@ -26,6 +26,7 @@ struct cli {
     const char *data_given;  /* --data */
     bool json;
     struct arena arena;      /* for the whole command */
+    struct arena scratch;    /* for what is being printed: cli_safe; reset after each row of a long listing */
     struct settings settings;
     str_t settings_text;
     struct env env;
@@ -59,7 +60,7 @@ int cli_store_error(struct cli *c, enum store_rc rc);
 /* Prints the JSON document and frees it. */
 int cli_print_json(json_t *doc);
 json_t *cli_json_str(str_t s); /* invalid UTF-8 becomes U+FFFD */
-/* The bytes with control characters as \xNN, for a terminal. In the command's arena. */
+/* The bytes with control characters as \xNN, for a terminal. In c->scratch. */
 str_t cli_safe(struct cli *c, str_t s);
 char *cli_time(int64_t wall_ms, char out[static 32]); /* "2026-11-21 23:05:11" local time */
 char *cli_span(int64_t ms, char out[static 16]);      /* "3m", "2h05m", "4d" */

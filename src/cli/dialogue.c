@@ -39,6 +39,7 @@ static void print_line(struct dialogue *d, struct side *s)
     }
     str_t safe = cli_safe(d->c, line);
     printf("%s: " STR_FMT "\n", s->mark, STR_ARG(safe));
+    arena_reset(&d->c->scratch);
 }
 
 static void show(struct dialogue *d, struct side *s, str_t bytes)

@@ -18,6 +18,9 @@ const struct cli_command cli_commands[] = {
      "people with a mailbox (passwords: asked for, or --password-stdin)", false, false},
     {"alias", cmd_alias, "list | set ADDRESS TARGET... | remove ADDRESS",
      "addresses that stand for others, here or elsewhere", false, false},
+    {"queue", cmd_queue, "list [WHAT] | show ID | retry WHAT | hold WHAT | release WHAT | remove WHAT [--bounce]",
+     "mail on its way; WHAT is an ID, a domain, --held or --all", false, false},
+    {"trace", cmd_trace, "ID | ADDRESS", "the whole story of a message", false, false},
     {"send", cmd_send,
      "--to ADDRESS... [--from ADDRESS] [--subject TEXT] [--body TEXT] [--server HOST:PORT] [-v]",
      "send a message from standard input or options, by SMTP", false, false},
@@ -113,6 +116,7 @@ int main(int argc, char **argv)
         return role_main(argv[2]);
     struct cli c = {0};
     arena_init(&c.arena, (size_t)256 << 20);
+    arena_init(&c.scratch, (size_t)16 << 20);
     argc = take_globals(&c, argc, argv);
     if (argc < 2) {
         help(stderr);
@@ -137,6 +141,7 @@ int main(int argc, char **argv)
     if (code == CLI_OK)
         code = c.command->run(&c, argc - 1, argv + 1);
     cli_close(&c);
+    arena_free(&c.scratch);
     arena_free(&c.arena);
     if (fflush(stdout) != 0)
         code = CLI_FAILED;

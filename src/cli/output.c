@@ -108,7 +108,7 @@ str_t cli_safe(struct cli *c, str_t s)
         if (c1)
             buf_addf(&b, "\\x%02x", (unsigned char)s.ptr[++i]);
     }
-    str_t out = arena_dup(&c->arena, buf_str(&b));
+    str_t out = arena_dup(&c->scratch, buf_str(&b));
     buf_free(&b);
     return out;
 }

@@ -60,6 +60,11 @@ static bool keeps(uint32_t codepoint)
 /* Takes one character from *in; writes it, or '?', to `to`. Returns the bytes written. */
 static size_t clean_char(str_t *in, bool utf8, char to[static 4])
 {
+    if (in->ptr[0] >= ' ' && in->ptr[0] < 0x7f) { /* nearly always */
+        to[0] = in->ptr[0];
+        *in = str_from(*in, 1);
+        return 1;
+    }
     str_t from = *in;
     uint32_t codepoint;
     if (!utf8_next(in, &codepoint)) {
@@ -67,7 +72,7 @@ static size_t clean_char(str_t *in, bool utf8, char to[static 4])
         codepoint = 0;
     }
     size_t n = from.len - in->len;
-    if ((codepoint >= ' ' && codepoint < 0x7f) || (utf8 && keeps(codepoint))) {
+    if (utf8 && keeps(codepoint)) {
         memcpy(to, from.ptr, n);
         return n;
     }
@@ -116,6 +121,12 @@ static void clean_add(struct field_clean *c, str_t *in, bool utf8)
     c->len += clean_char(in, utf8, c->bytes + c->len);
 }
 
+/* Needs quotes in a local part and has no place in a domain: RFC 5321 4.1.2. */
+static bool is_special(char c)
+{
+    return c == ' ' || c == '(' || c == ')' || c == '<' || c == '>' || c == ',' || c == ';';
+}
+
 str_t field_clean_address(struct field_clean *c, str_t in, bool utf8)
 {
     bool quoted = false;
@@ -125,7 +136,7 @@ str_t field_clean_address(struct field_clean *c, str_t in, bool utf8)
         clean_add(c, &in, utf8);
         if (quoted && *at == '\\' && in.len > 0)
             clean_add(c, &in, utf8); /* a quoted pair, RFC 5321 4.1.2 */
-        else if (*at == '\\' || (!quoted && memchr(" ()<>,;", *at, 7) != NULL))
+        else if (*at == '\\' || (!quoted && is_special(*at)))
             *at = '?';
         else if (*at == '"')
             quoted = !quoted;

@@ -1,8 +1,9 @@
 /* directory.c: lookups. See directory.h.
  *
- * Everything an ordinary lookup may need is asked for in one multi-get: the domain, the exact address, the address
- * without detail. The catch-all is given as an alias with one target, so that it needs no further question here.
- * Only <postmaster> without a row of its own, or without a domain, costs one more. */
+ * Everything an ordinary lookup may need is asked for in one multi-get: the domain, the exact
+ * address, the address without detail. The catch-all is given as an alias with one target, so that
+ * it needs no further question here. Only <postmaster> without a row of its own, or without a
+ * domain, costs one more. */
 #include "post/directory.h"
 
 #include "post/directory_row.h"
@@ -62,7 +63,8 @@ static enum store_rc first_account(struct store *s, struct arena *a, struct dire
 }
 
 /* An address row that was read. RC other than OK: it cannot be trusted. */
-static enum store_rc take_row(const struct store_value *v, struct arena *a, struct directory_entry *out)
+static enum store_rc take_row(const struct store_value *v, struct arena *a,
+                              struct directory_entry *out)
 {
     if (v->rc != STORE_OK)
         return v->rc;
@@ -120,8 +122,8 @@ static enum store_rc answer(struct store *s, const struct question *q, struct ar
     return take_catchall(q, domain.catchall, a, out);
 }
 
-enum store_rc directory_lookup(struct store *s, str_t local, str_t domain, char separator, struct arena *a,
-                               struct directory_entry *out)
+enum store_rc directory_lookup(struct store *s, str_t local, str_t domain, char separator,
+                               struct arena *a, struct directory_entry *out)
 {
     *out = (struct directory_entry){.kind = DIRECTORY_NOT_OURS};
     if (domain.len > DIRECTORY_DOMAIN_MAX)

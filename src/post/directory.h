@@ -1,4 +1,5 @@
-/* directory.h: domains, accounts, aliases: who gets mail here. In PART_DIRECTORY; changes are seen at once.
+/* directory.h: domains, accounts, aliases: who gets mail here. In PART_DIRECTORY; changes are seen
+ * at once.
  *
  *     dom/DOMAIN             a domain of ours: flags, catch-all target or empty
  *     addr/DOMAIN/LOCAL      an address (local part lower-cased): an account id, or alias targets (several addresses)
@@ -8,9 +9,9 @@
  *     first/domain           the domain that was made first: <postmaster> without a domain belongs there
  *     gone/ID                a removed account whose mail and secret are still to be swept
  *
- * Lookup of local@domain: the exact address, then without +detail, then the domain's catch-all (given as an alias with
- * one target); <postmaster> and postmaster@
- * any of our domains always exist (RFC 5321 4.5.1): without an own row they go to the first account made. Local parts compare
+ * Lookup of local@domain: the exact address, then without +detail, then the domain's catch-all
+ * (given as an alias with one target); <postmaster> and postmaster@ any of our domains always exist
+ * (RFC 5321 4.5.1): without an own row they go to the first account made. Local parts compare
  * without case. Password hashes are not here but in PART_SECRET, which core alone reads. */
 #ifndef POST_DIRECTORY_H
 #define POST_DIRECTORY_H
@@ -18,7 +19,7 @@
 #include "base/env.h"
 #include "store/store.h"
 
-#define DIRECTORY_PART ((part_t){PART_DIRECTORY, 0})
+#define DIRECTORY_PART        ((part_t){PART_DIRECTORY, 0})
 #define DIRECTORY_TARGETS_MAX 500 /* of one alias */
 
 enum directory_kind { DIRECTORY_NONE, DIRECTORY_ACCOUNT, DIRECTORY_ALIAS, DIRECTORY_NOT_OURS };
@@ -32,35 +33,45 @@ struct directory_entry {
 };
 
 /* One lookup, one round trip. `domain` empty: our first domain (for <postmaster>). */
-enum store_rc directory_lookup(struct store *s, str_t local, str_t domain, char separator, struct arena *a,
-                               struct directory_entry *out);
+enum store_rc directory_lookup(struct store *s, str_t local, str_t domain, char separator,
+                               struct arena *a, struct directory_entry *out);
 enum store_rc directory_domain_exists(struct store *s, str_t domain, struct arena *a, bool *yes);
 
-/* A cache in front of the two, for mx: valid while the board's directory generation stays the same. Thread-safe. */
+/* A cache in front of the two, for mx: valid while the board's directory generation stays the same.
+ * Thread-safe. */
 struct directory_cache;
 struct directory_cache *directory_cache_new(struct env *env, char separator, size_t max_entries);
 void directory_cache_free(struct directory_cache *c);
 /* As directory_lookup but only the kind. */
-enum store_rc directory_cache_kind(struct directory_cache *c, str_t local, str_t domain, enum directory_kind *out);
+enum store_rc directory_cache_kind(struct directory_cache *c, str_t local, str_t domain,
+                                   enum directory_kind *out);
 
-/* Changes, for the command line. Each is one durable batch; *err says what is wrong and what to do. */
+/* Changes, for the command line. Each is one durable batch; *err says what is wrong and what to
+ * do. */
 enum rc directory_domain_add(struct store *s, str_t domain, struct err *err);
-enum rc directory_domain_remove(struct store *s, str_t domain, struct err *err); /* only when it has no addresses */
-enum rc directory_domain_catchall(struct store *s, str_t domain, str_t target, struct err *err); /* empty: none */
-enum rc directory_account_add(struct store *s, str_t address, uint64_t *id, struct err *err);    /* makes its address too */
-enum rc directory_account_remove(struct store *s, str_t address, struct err *err); /* address and account row; mail is removed by the sweeper */
-enum rc directory_alias_set(struct store *s, str_t address, const str_t *targets, size_t n, struct err *err);
+enum rc directory_domain_remove(struct store *s, str_t domain,
+                                struct err *err); /* only when it has no addresses */
+enum rc directory_domain_catchall(struct store *s, str_t domain, str_t target,
+                                  struct err *err); /* empty: none */
+enum rc directory_account_add(struct store *s, str_t address, uint64_t *id,
+                              struct err *err); /* makes its address too */
+enum rc directory_account_remove(
+    struct store *s, str_t address,
+    struct err *err); /* address and account row; mail is removed by the sweeper */
+enum rc directory_alias_set(struct store *s, str_t address, const str_t *targets, size_t n,
+                            struct err *err);
 enum rc directory_alias_remove(struct store *s, str_t address, struct err *err);
 
 struct directory_row { /* one row of a listing */
     enum { DIRECTORY_ROW_DOMAIN, DIRECTORY_ROW_ACCOUNT, DIRECTORY_ROW_ALIAS } kind;
-    str_t name;      /* domain, or local@domain */
+    str_t name; /* domain, or local@domain */
     str_t catchall;
     uint64_t account;
     size_t ntargets;
     str_t *targets;
 };
 /* Calls `row` for each in order; `what` as in kind. */
-enum store_rc directory_list(struct store *s, int what, bool (*row)(void *user, const struct directory_row *r), void *user);
+enum store_rc directory_list(struct store *s, int what,
+                             bool (*row)(void *user, const struct directory_row *r), void *user);
 
 #endif

@@ -1,10 +1,11 @@
 /* directory_cache.c: see directory.h.
  *
- * A set-associative table of fixed size, allocated once. An entry is 24 bytes: no text, but a second keyed hash of the
- * address. Both hashes are SipHash-2-4 with random keys, so that nobody outside can make two addresses meet, in a set or
- * altogether. Each entry holds the generation it was looked up under: a change of the directory makes all of them
- * worthless without touching one. A set that is full gives up the worthless first, then addresses that do not exist;
- * those never push out addresses that do, so a dictionary attack costs the good entries nothing. */
+ * A set-associative table of fixed size, allocated once. An entry is 24 bytes: no text, but a
+ * second keyed hash of the address. Both hashes are SipHash-2-4 with random keys, so that nobody
+ * outside can make two addresses meet, in a set or altogether. Each entry holds the generation it
+ * was looked up under: a change of the directory makes all of them worthless without touching one.
+ * A set that is full gives up the worthless first, then addresses that do not exist; those never
+ * push out addresses that do, so a dictionary attack costs the good entries nothing. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -28,7 +29,7 @@ struct directory_cache {
     struct env *env;
     char separator;
     uint8_t key_set[16], key_tag[16];
-    size_t sets; /* a power of two */
+    size_t sets;          /* a power of two */
     pthread_mutex_t lock; /* entries, next_way */
     unsigned next_way;
     struct cache_entry *entries;
@@ -66,8 +67,8 @@ void directory_cache_free(struct directory_cache *c)
     free(c);
 }
 
-static bool find(struct directory_cache *c, struct cache_entry *set, uint64_t tag, uint64_t generation,
-                 enum directory_kind *out)
+static bool find(struct directory_cache *c, struct cache_entry *set, uint64_t tag,
+                 uint64_t generation, enum directory_kind *out)
 {
     bool found = false;
     pthread_mutex_lock(&c->lock);
@@ -80,10 +81,14 @@ static bool find(struct directory_cache *c, struct cache_entry *set, uint64_t ta
     return found;
 }
 
-static bool exists(uint8_t kind) { return kind == DIRECTORY_ACCOUNT || kind == DIRECTORY_ALIAS; }
+static bool exists(uint8_t kind)
+{
+    return kind == DIRECTORY_ACCOUNT || kind == DIRECTORY_ALIAS;
+}
 
 /* Which entry of a set a new one replaces; NULL: it is not worth any of them. */
-static struct cache_entry *victim(struct directory_cache *c, struct cache_entry *set, const struct cache_entry *e)
+static struct cache_entry *victim(struct directory_cache *c, struct cache_entry *set,
+                                  const struct cache_entry *e)
 {
     struct cache_entry *absent = NULL;
     for (unsigned i = 0; i < WAYS; i++) {
@@ -108,7 +113,8 @@ static void keep(struct directory_cache *c, struct cache_entry *set, const struc
     pthread_mutex_unlock(&c->lock);
 }
 
-static enum store_rc ask(struct directory_cache *c, str_t local, str_t domain, enum directory_kind *out)
+static enum store_rc ask(struct directory_cache *c, str_t local, str_t domain,
+                         enum directory_kind *out)
 {
     struct arena a;
     struct directory_entry e;
@@ -119,13 +125,16 @@ static enum store_rc ask(struct directory_cache *c, str_t local, str_t domain, e
     return rc;
 }
 
-enum store_rc directory_cache_kind(struct directory_cache *c, str_t local, str_t domain, enum directory_kind *out)
+enum store_rc directory_cache_kind(struct directory_cache *c, str_t local, str_t domain,
+                                   enum directory_kind *out)
 {
     const struct store_board *board = store_board(c->env->store);
     if (board == NULL || local.len > DIRECTORY_LOCAL_MAX || domain.len > DIRECTORY_DOMAIN_MAX)
         return ask(c, local, domain, out);
-    /* Read before the lookup: what a change in between makes wrong is then kept under the old number. */
-    uint64_t generation = atomic_load_explicit(&board->generation[PART_DIRECTORY], memory_order_acquire) + 1;
+    /* Read before the lookup: what a change in between makes wrong is then kept under the old
+     * number. */
+    uint64_t generation =
+        atomic_load_explicit(&board->generation[PART_DIRECTORY], memory_order_acquire) + 1;
 
     char key[KEY_MAX];
     size_t n = 0;
@@ -135,7 +144,8 @@ enum store_rc directory_cache_kind(struct directory_cache *c, str_t local, str_t
     for (size_t i = 0; i < domain.len; i++)
         key[n++] = ascii_lower(domain.ptr[i]);
     struct cache_entry e = {.tag = siphash24(c->key_tag, str_of(key, n)), .generation = generation};
-    struct cache_entry *set = &c->entries[(siphash24(c->key_set, str_of(key, n)) & (c->sets - 1)) * WAYS];
+    struct cache_entry *set =
+        &c->entries[(siphash24(c->key_set, str_of(key, n)) & (c->sets - 1)) * WAYS];
     if (find(c, set, e.tag, generation, out))
         return STORE_OK;
     enum store_rc rc = ask(c, local, domain, out);

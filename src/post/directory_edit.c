@@ -1,11 +1,12 @@
 /* directory_edit.c: changes of the directory. See directory.h.
  *
- * Each change is written as a function that reads what it needs and fills a batch whose preconditions are what it read.
- * edit_run() commits the batch; if somebody else was faster (STORE_CONFLICT) it all begins again from a new read. */
+ * Each change is written as a function that reads what it needs and fills a batch whose
+ * preconditions are what it read. edit_run() commits the batch; if somebody else was faster
+ * (STORE_CONFLICT) it all begins again from a new read. */
 #include "post/directory_row.h"
 
 enum {
-    EDIT_TRIES = 8,          /* conflicts in a row: people type commands, they do not race that often */
+    EDIT_TRIES = 8, /* conflicts in a row: people type commands, they do not race that often */
     EDIT_ARENA = 512 * 1024, /* the largest row and what it was made of */
 };
 
@@ -35,20 +36,28 @@ static enum rc store_failed(struct edit *e, enum store_rc rc)
     case STORE_CONFLICT:
         return err_set(e->err, RC_TEMP, "", "others change the same thing all the time; try again");
     case STORE_DENIED:
-        return err_set(e->err, RC_PERM, "", "the server does not let us change the directory; run this as the user that owns the data folder");
-    case STORE_LIMIT:
-        return err_set(e->err, RC_PERM, "", "that is too long to be stored");
+        return err_set(e->err, RC_PERM, "",
+                       "the server does not let us change the directory; run this as the user that "
+                       "owns the data folder");
+    case STORE_LIMIT: return err_set(e->err, RC_PERM, "", "that is too long to be stored");
     case STORE_FULL:
-        return err_set(e->err, RC_TEMP, "", "the disk is full, nothing was changed; make room and try again");
+        return err_set(e->err, RC_TEMP, "",
+                       "the disk is full, nothing was changed; make room and try again");
     case STORE_STOPPED:
-        return err_set(e->err, RC_TEMP, "", "the store takes no changes since a write failed, nothing was changed; see the log, check the disk, restart");
+        return err_set(e->err, RC_TEMP, "",
+                       "the store takes no changes since a write failed, nothing was changed; see "
+                       "the log, check the disk, restart");
     case STORE_DAMAGED:
-        return err_set(e->err, RC_PERM, "", "a directory row is damaged; run: postrider check store");
+        return err_set(e->err, RC_PERM, "",
+                       "a directory row is damaged; run: postrider check store");
     case STORE_EXPIRED:
     case STORE_DOWN:
-        return err_set(e->err, RC_TEMP, "", "the server does not answer, nothing was changed; is it running?");
+        return err_set(e->err, RC_TEMP, "",
+                       "the server does not answer, nothing was changed; is it running?");
     case STORE_UNKNOWN:
-        return err_set(e->err, RC_TEMP, "", "the server stopped before it answered; look whether it was done, and else repeat it: that does no harm");
+        return err_set(e->err, RC_TEMP, "",
+                       "the server stopped before it answered; look whether it was done, and else "
+                       "repeat it: that does no harm");
     }
     return err_set(e->err, RC_TEMP, "", "unknown result of the store");
 }
@@ -97,7 +106,9 @@ static enum rc domain_syntax(struct edit *e, str_t text)
 {
     if (directory_domain_parse(text, &e->arena, &e->domain_name))
         return RC_OK;
-    return err_set(e->err, RC_PERM, "", "\"" STR_FMT "\" is not a domain name; write it as in example.org, an international one in its xn-- form",
+    return err_set(e->err, RC_PERM, "",
+                   "\"" STR_FMT "\" is not a domain name; write it as in example.org, an "
+                                "international one in its xn-- form",
                    STR_ARG(text));
 }
 
@@ -116,7 +127,9 @@ static enum rc domain_need(struct edit *e)
     bool present;
     enum rc rc = domain_read(e, &present);
     if (rc == RC_OK && !present)
-        return err_set(e->err, RC_PERM, "", STR_FMT " is not one of our domains; add it first: postrider domain add " STR_FMT,
+        return err_set(e->err, RC_PERM, "",
+                       STR_FMT
+                       " is not one of our domains; add it first: postrider domain add " STR_FMT,
                        STR_ARG(e->domain_name), STR_ARG(e->domain_name));
     return rc;
 }
@@ -140,7 +153,8 @@ static enum rc build_domain_add(struct edit *e)
     if (rc != RC_OK)
         return rc;
     if (present)
-        return err_set(e->err, RC_PERM, "", STR_FMT " is one of our domains already", STR_ARG(e->domain_name));
+        return err_set(e->err, RC_PERM, "", STR_FMT " is one of our domains already",
+                       STR_ARG(e->domain_name));
     rc = read_row(e, DIRECTORY_KEY_FIRST, &has_first, &first);
     if (rc != RC_OK)
         return rc;
@@ -187,7 +201,8 @@ static enum rc first_domain_move(struct edit *e)
         if (str_eq(page.rows[i].key, e->domain_key))
             continue;
         store_require_present(&e->batch, page.rows[i].key);
-        store_put(&e->batch, DIRECTORY_KEY_FIRST, str_from(page.rows[i].key, DIRECTORY_PREFIX_DOM.len));
+        store_put(&e->batch, DIRECTORY_KEY_FIRST,
+                  str_from(page.rows[i].key, DIRECTORY_PREFIX_DOM.len));
         return RC_OK;
     }
     store_delete(&e->batch, DIRECTORY_KEY_FIRST);
@@ -205,7 +220,9 @@ static enum rc build_domain_remove(struct edit *e)
     if (rc != RC_OK)
         return rc;
     if (page.n > 0)
-        return err_set(e->err, RC_PERM, "", STR_FMT " still has addresses; remove its accounts and aliases first (postrider account list, postrider alias list)",
+        return err_set(e->err, RC_PERM, "",
+                       STR_FMT " still has addresses; remove its accounts and aliases first "
+                               "(postrider account list, postrider alias list)",
                        STR_ARG(e->domain_name));
     store_require_equal(&e->batch, e->domain_key, e->domain_value);
     store_delete(&e->batch, e->domain_key);
@@ -224,7 +241,8 @@ static enum rc address_syntax(struct edit *e, str_t text, struct directory_addre
 {
     if (directory_address_parse(text, &e->arena, out))
         return RC_OK;
-    return err_set(e->err, RC_PERM, "", "\"" STR_FMT "\" is not a mail address; write it as in name@example.org",
+    return err_set(e->err, RC_PERM, "",
+                   "\"" STR_FMT "\" is not a mail address; write it as in name@example.org",
                    STR_ARG(str_first(text, DIRECTORY_ADDRESS_MAX)));
 }
 
@@ -254,8 +272,8 @@ static enum rc taken(struct edit *e, const struct directory_entry *there)
                    STR_ARG(e->address.text), what);
 }
 
-/* A catch-all in a domain of ours must exist, or all that it catches would be taken and then bounced. A target with
- * +detail is good if the address without it is there. */
+/* A catch-all in a domain of ours must exist, or all that it catches would be taken and then
+ * bounced. A target with +detail is good if the address without it is there. */
 static enum rc target_exists(struct edit *e, const struct directory_address *t)
 {
     size_t plus = t->local.len;
@@ -302,7 +320,8 @@ static enum rc not_catchall(struct edit *e)
 {
     if (!str_eq(e->domain.catchall, e->address.text))
         return RC_OK;
-    return err_set(e->err, RC_PERM, "", STR_FMT " is the catch-all of its domain; set another or none first",
+    return err_set(e->err, RC_PERM, "",
+                   STR_FMT " is the catch-all of its domain; set another or none first",
                    STR_ARG(e->address.text));
 }
 
@@ -324,7 +343,8 @@ static enum rc build_account_add(struct edit *e)
         rc = read_row(e, DIRECTORY_KEY_NEXT, &present, &last);
     if (rc != RC_OK)
         return rc;
-    /* The id is needed inside other values, so it cannot come from a counter op: read, and required to be as read. */
+    /* The id is needed inside other values, so it cannot come from a counter op: read, and required
+     * to be as read. */
     uint64_t id = 0;
     if (present && !directory_u64_decode(last, &id))
         return store_failed(e, STORE_DAMAGED);
@@ -336,7 +356,8 @@ static enum rc build_account_add(struct edit *e)
     store_put(&e->batch, DIRECTORY_KEY_NEXT, u64_row(e, id));
     directory_account_encode(e->address.text, &e->value);
     store_put_new(&e->batch, directory_key_account(id, &e->arena), value_take(e));
-    directory_entry_encode(&(struct directory_entry){.kind = DIRECTORY_ACCOUNT, .account = id}, &e->value);
+    directory_entry_encode(&(struct directory_entry){.kind = DIRECTORY_ACCOUNT, .account = id},
+                           &e->value);
     store_put_new(&e->batch, key, value_take(e));
     store_put_new(&e->batch, directory_key_login(e->address.text, &e->arena), u64_row(e, id));
     domain_touch(e);
@@ -357,7 +378,8 @@ static enum rc build_account_remove(struct edit *e)
     str_t key, value;
     enum rc rc = address_read(e, &there, &key, &value);
     if (rc == RC_OK && there.kind != DIRECTORY_ACCOUNT)
-        return err_set(e->err, RC_PERM, "", "there is no account " STR_FMT "; postrider account list shows all",
+        return err_set(e->err, RC_PERM, "",
+                       "there is no account " STR_FMT "; postrider account list shows all",
                        STR_ARG(e->address.text));
     if (rc == RC_OK)
         rc = not_catchall(e);
@@ -381,8 +403,10 @@ enum rc directory_account_remove(struct store *s, str_t address, struct err *err
 static enum rc alias_targets(struct edit *e, struct directory_entry *out)
 {
     if (e->ntargets == 0 || e->ntargets > DIRECTORY_TARGETS_MAX)
-        return err_set(e->err, RC_PERM, "", "an alias needs 1 to %d targets, these are %zu; to remove it: postrider alias remove",
-                       DIRECTORY_TARGETS_MAX, e->ntargets);
+        return err_set(
+            e->err, RC_PERM, "",
+            "an alias needs 1 to %d targets, these are %zu; to remove it: postrider alias remove",
+            DIRECTORY_TARGETS_MAX, e->ntargets);
     out->kind = DIRECTORY_ALIAS;
     out->targets = arena_array(&e->arena, e->ntargets, sizeof *out->targets);
     for (size_t i = 0; out->targets != NULL && i < e->ntargets; i++) {
@@ -413,13 +437,17 @@ static enum rc build_alias_set(struct edit *e)
     else
         store_require_equal(&e->batch, key, value);
     if (!directory_entry_encode(&alias, &e->value))
-        return err_set(e->err, RC_PERM, "", "the targets together are longer than %d bytes; split them over several aliases", STORE_VALUE_MAX);
+        return err_set(
+            e->err, RC_PERM, "",
+            "the targets together are longer than %d bytes; split them over several aliases",
+            STORE_VALUE_MAX);
     store_put(&e->batch, key, value_take(e));
     domain_touch(e);
     return RC_OK;
 }
 
-enum rc directory_alias_set(struct store *s, str_t address, const str_t *targets, size_t n, struct err *err)
+enum rc directory_alias_set(struct store *s, str_t address, const str_t *targets, size_t n,
+                            struct err *err)
 {
     struct edit e = {.s = s, .err = err, .name = address, .targets = targets, .ntargets = n};
     return edit_run(&e, build_alias_set);
@@ -431,7 +459,8 @@ static enum rc build_alias_remove(struct edit *e)
     str_t key, value;
     enum rc rc = address_read(e, &there, &key, &value);
     if (rc == RC_OK && there.kind != DIRECTORY_ALIAS)
-        return err_set(e->err, RC_PERM, "", "there is no alias " STR_FMT "; postrider alias list shows all",
+        return err_set(e->err, RC_PERM, "",
+                       "there is no alias " STR_FMT "; postrider alias list shows all",
                        STR_ARG(e->address.text));
     if (rc == RC_OK)
         rc = not_catchall(e);

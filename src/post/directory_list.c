@@ -1,6 +1,7 @@
 /* directory_list.c: the directory row by row, for the command line. See directory.h.
  *
- * Pages of rows, each on a snapshot of its own: what changes meanwhile is shown as it was or as it is. */
+ * Pages of rows, each on a snapshot of its own: what changes meanwhile is shown as it was or as it
+ * is. */
 #include "post/directory_row.h"
 
 enum {
@@ -25,7 +26,8 @@ static bool row_account(const struct store_row *r, struct directory_row *out)
            directory_account_decode(r->value, &out->name);
 }
 
-static bool row_alias(const struct store_row *r, struct arena *a, struct directory_row *out, bool *skip)
+static bool row_alias(const struct store_row *r, struct arena *a, struct directory_row *out,
+                      bool *skip)
 {
     struct directory_entry e;
     str_t local = str_from(r->key, DIRECTORY_PREFIX_ADDR.len), domain;
@@ -39,7 +41,8 @@ static bool row_alias(const struct store_row *r, struct arena *a, struct directo
 }
 
 static enum store_rc give(int what, const struct store_row *r, struct arena *a,
-                          bool (*row)(void *user, const struct directory_row *r), void *user, bool *stop)
+                          bool (*row)(void *user, const struct directory_row *r), void *user,
+                          bool *stop)
 {
     struct directory_row out = {0};
     bool good = false, skip = false;
@@ -64,8 +67,8 @@ static enum store_rc give(int what, const struct store_row *r, struct arena *a,
     return STORE_OK;
 }
 
-enum store_rc directory_list(struct store *s, int what, bool (*row)(void *user, const struct directory_row *r),
-                             void *user)
+enum store_rc directory_list(struct store *s, int what,
+                             bool (*row)(void *user, const struct directory_row *r), void *user)
 {
     static const str_t prefixes[] = {[DIRECTORY_ROW_DOMAIN] = {"dom/", 4},
                                      [DIRECTORY_ROW_ACCOUNT] = {"acct/", 5},

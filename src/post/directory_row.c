@@ -88,7 +88,8 @@ bool directory_address_parse(str_t text, struct arena *a, struct directory_addre
         out->local = arena_dup(a, buf_str(&b));
     }
     buf_free(&b);
-    if (!ok || out->local.ptr == NULL || !directory_domain_parse(str_from(text, at + 1), a, &out->domain))
+    if (!ok || out->local.ptr == NULL ||
+        !directory_domain_parse(str_from(text, at + 1), a, &out->domain))
         return false;
     out->text = directory_address_text(out->local, out->domain, a);
     return out->text.len > 0;
@@ -155,9 +156,15 @@ static str_t key_id(str_t prefix, uint64_t id, struct arena *a)
     return key_join(prefix, str_of(be, sizeof be), '\0', STR_NONE, a);
 }
 
-str_t directory_key_account(uint64_t id, struct arena *a) { return key_id(DIRECTORY_PREFIX_ACCT, id, a); }
+str_t directory_key_account(uint64_t id, struct arena *a)
+{
+    return key_id(DIRECTORY_PREFIX_ACCT, id, a);
+}
 
-str_t directory_key_gone(uint64_t id, struct arena *a) { return key_id(STR("gone/"), id, a); }
+str_t directory_key_gone(uint64_t id, struct arena *a)
+{
+    return key_id(STR("gone/"), id, a);
+}
 
 bool directory_account_id(str_t key, uint64_t *id)
 {

@@ -1,13 +1,16 @@
-/* directory_row.h: how the directory's rows look in the map; for directory*.c alone (and their fuzz target).
+/* directory_row.h: how the directory's rows look in the map; for directory*.c alone (and their fuzz
+ * target).
  *
- * Values begin with a version byte; decoders take any bytes and never overrun. Besides the rows named in directory.h:
+ * Values begin with a version byte; decoders take any bytes and never overrun. Besides the rows
+ * named in directory.h:
  *
  *     login/ADDRESS   account id as big-endian u64: core authenticates by it; the address in lower case
  *     first/domain    the name of the domain that was made first: where <postmaster> without a domain belongs
  *     gone/ID         an account that was removed: its mail and its secret are still to be swept
  *
- * Every change of an address also raises `edits` in its domain's row and requires that row as it was read. So changes
- * within a domain are serialized, and a domain cannot go while an address comes. */
+ * Every change of an address also raises `edits` in its domain's row and requires that row as it
+ * was read. So changes within a domain are serialized, and a domain cannot go while an address
+ * comes. */
 #ifndef POST_DIRECTORY_ROW_H
 #define POST_DIRECTORY_ROW_H
 
@@ -27,7 +30,8 @@ struct directory_address {
 };
 /* Reads "local@domain" as a person writes it. false: it is no address (or the arena is full). */
 bool directory_address_parse(str_t text, struct arena *a, struct directory_address *out);
-/* A DNS name with at least one label, letters, digits, hyphens; lower-cased copy without final dot. */
+/* A DNS name with at least one label, letters, digits, hyphens; lower-cased copy without final
+ * dot. */
 bool directory_domain_parse(str_t text, struct arena *a, str_t *out);
 /* local@domain, the local part quoted where it must be (RFC 5321 4.1.2). */
 str_t directory_address_text(str_t local, str_t domain, struct arena *a);
@@ -56,7 +60,7 @@ bool directory_entry_decode(str_t value, struct arena *a, struct directory_entry
 
 bool directory_account_encode(str_t name, struct buf *out);
 bool directory_account_decode(str_t value, str_t *name);
-bool directory_account_id(str_t key, uint64_t *id); /* from its key */
+bool directory_account_id(str_t key, uint64_t *id);    /* from its key */
 bool directory_u64_decode(str_t value, uint64_t *out); /* exactly 8 bytes */
 
 #endif

@@ -4,11 +4,11 @@
 #include "post/mailbox_row.h"
 
 enum {
-    LIST_MAX = 1000000,     /* messages listed at once: 56 MB. More: STORE_LIMIT */
+    LIST_MAX = 1000000, /* messages listed at once: 56 MB. More: STORE_LIMIT */
     LIST_PAGE_ROWS = 4096,
-    PAGE_ARENA = 4 << 20,   /* one page of rows */
-    REMOVE_MESSAGES = 128,  /* in one batch: two ops each, well under STORE_BATCH_OPS */
-    REMOVE_CHUNKS = 4096,   /* in one batch, so that none holds up the writer of all for long */
+    PAGE_ARENA = 4 << 20,  /* one page of rows */
+    REMOVE_MESSAGES = 128, /* in one batch: two ops each, well under STORE_BATCH_OPS */
+    REMOVE_CHUNKS = 4096,  /* in one batch, so that none holds up the writer of all for long */
     REMOVE_ARENA = 128 * 1024,
 };
 _Static_assert(2 * REMOVE_MESSAGES <= STORE_BATCH_OPS, "a batch of removals is within the limits");
@@ -37,10 +37,11 @@ enum store_rc mailbox_list(struct store *s, uint64_t account, uint32_t folder, s
     struct store_page page = {.more = true};
     while (rc == STORE_OK && page.more) {
         arena_reset(&page_arena);
-        struct store_scan scan = {.part = MAILBOX_PART(account),
-                                  .from = buf_str(&from),
-                                  .end = store_prefix_end(&page_arena, mailbox_prefix_messages(folder, &page_arena)),
-                                  .rows_max = LIST_PAGE_ROWS};
+        struct store_scan scan = {
+            .part = MAILBOX_PART(account),
+            .from = buf_str(&from),
+            .end = store_prefix_end(&page_arena, mailbox_prefix_messages(folder, &page_arena)),
+            .rows_max = LIST_PAGE_ROWS};
         rc = store_scan(s, &scan, &page_arena, &page);
         for (size_t i = 0; rc == STORE_OK && i < page.n; i++)
             if (!list_add(&list, &page.rows[i]))
@@ -63,8 +64,8 @@ enum store_rc mailbox_list(struct store *s, uint64_t account, uint32_t folder, s
     return rc;
 }
 
-enum store_rc mailbox_chunk(struct store *s, uint64_t account, const struct mailbox_message *m, uint32_t k,
-                            struct arena *a, str_t *out)
+enum store_rc mailbox_chunk(struct store *s, uint64_t account, const struct mailbox_message *m,
+                            uint32_t k, struct arena *a, str_t *out)
 {
     *out = STR_NONE;
     if (m->damaged || k >= m->chunks)
@@ -82,7 +83,8 @@ enum store_rc mailbox_chunk(struct store *s, uint64_t account, const struct mail
 }
 
 /* Fills a batch from the front of m[0..n); returns how many messages are in it. */
-static size_t remove_some(struct store_batch *b, uint32_t folder, const struct mailbox_message *m, size_t n)
+static size_t remove_some(struct store_batch *b, uint32_t folder, const struct mailbox_message *m,
+                          size_t n)
 {
     size_t i = 0;
     for (uint64_t chunks = 0; i < n && i < REMOVE_MESSAGES && chunks < REMOVE_CHUNKS; i++) {
@@ -96,8 +98,8 @@ static size_t remove_some(struct store_batch *b, uint32_t folder, const struct m
     return i;
 }
 
-enum store_rc mailbox_remove(struct store *s, uint64_t account, uint32_t folder, const struct mailbox_message *m,
-                             size_t n, size_t *removed)
+enum store_rc mailbox_remove(struct store *s, uint64_t account, uint32_t folder,
+                             const struct mailbox_message *m, size_t n, size_t *removed)
 {
     struct arena a;
     enum store_rc rc = STORE_OK;
@@ -123,7 +125,8 @@ enum store_rc mailbox_uidvalidity(struct store *s, uint64_t account, uint32_t fo
     str_t value;
     bool present;
     arena_init(&a, STORE_VALUE_MAX * 2);
-    enum store_rc rc = store_get1(s, MAILBOX_PART(account), mailbox_key_folder(folder, &a), &a, &present, &value);
+    enum store_rc rc =
+        store_get1(s, MAILBOX_PART(account), mailbox_key_folder(folder, &a), &a, &present, &value);
     if (rc == STORE_OK && present && !mailbox_folder_decode(value, &f))
         rc = STORE_DAMAGED;
     *out = f.uidvalidity;

@@ -1,13 +1,14 @@
 /* mailbox_in.c: delivery into a mailbox, exactly once. See mailbox.h.
  *
- * Every batch, also those written ahead, requires seen/ID to be absent. So a repeated delivery changes nothing at all, not even
- * when the message was read and removed in the meantime, and its chunks cannot come back without a row that leads to them. */
+ * Every batch, also those written ahead, requires seen/ID to be absent. So a repeated delivery
+ * changes nothing at all, not even when the message was read and removed in the meantime, and its
+ * chunks cannot come back without a row that leads to them. */
 #include <stdlib.h>
 
 #include "post/mailbox_row.h"
 
 enum {
-    COMMIT_TRIES = 4,       /* INBOX missing, then made by us or another: two are enough */
+    COMMIT_TRIES = 4,        /* INBOX missing, then made by us or another: two are enough */
     BATCH_ARENA = 16 * 1024, /* keys, ops and small values; content is borrowed */
     MS_PER_S = 1000,
 };
@@ -127,7 +128,8 @@ static enum store_rc make_inbox(struct mailbox_in *in)
     struct buf row;
     batch_begin(in, &b);
     int64_t now_s = in->env->wall_ms(in->env) / MS_PER_S;
-    struct mailbox_folder f = {.uidvalidity = now_s < 1 ? 1 : (uint32_t)now_s, .name = STR("INBOX")};
+    struct mailbox_folder f = {.uidvalidity = now_s < 1 ? 1 : (uint32_t)now_s,
+                               .name = STR("INBOX")};
     buf_init(&row, STORE_VALUE_MAX);
     mailbox_folder_encode(&f, &row);
     store_put_new(&b, mailbox_key_folder(MAILBOX_INBOX, &in->arena), buf_str(&row));
@@ -142,8 +144,9 @@ static enum store_rc resolve_conflict(struct mailbox_in *in)
     str_t value;
     bool present;
     arena_reset(&in->arena);
-    enum store_rc rc = store_get1(in->env->store, MAILBOX_PART(in->account),
-                                  mailbox_key_seen(in->id, &in->arena), &in->arena, &present, &value);
+    enum store_rc rc =
+        store_get1(in->env->store, MAILBOX_PART(in->account), mailbox_key_seen(in->id, &in->arena),
+                   &in->arena, &present, &value);
     if (rc == STORE_DAMAGED)
         present = true; /* the key is what counts */
     else if (rc != STORE_OK)
@@ -171,7 +174,8 @@ void mailbox_in_abort(struct mailbox_in *in)
     if (in == NULL)
         return;
     if (in->chunks > 0 && !in->again) {
-        /* What was written ahead leads nowhere. If this fails as well, it stays until it is delivered or swept. */
+        /* What was written ahead leads nowhere. If this fails as well, it stays until it is
+         * delivered or swept. */
         struct store_batch b;
         batch_begin(in, &b);
         b.lazy = true;

@@ -5,7 +5,7 @@
 
 enum {
     ROW_VERSION = 1,
-    KEY_MAX = 32, /* the longest: "b/", 10 bytes, "/", u32 */
+    KEY_MAX = 32,                /* the longest: "b/", 10 bytes, "/", u32 */
     MESSAGE_KEY = 2 + 4 + 1 + 8, /* "u/" folder "/" uid */
 };
 
@@ -141,7 +141,8 @@ bool mailbox_message_decode(str_t key, str_t value, struct mailbox_message *out)
     out->date_ms = (int64_t)cursor_u64(&c);
     out->flags = cursor_u32(&c);
     cursor_u64(&c); /* modseq */
-    uint64_t chunks = out->size / STORE_CHUNK + (out->size % STORE_CHUNK > 0); /* all but the last are full */
+    uint64_t chunks =
+        out->size / STORE_CHUNK + (out->size % STORE_CHUNK > 0); /* all but the last are full */
     if (!cursor_end(&c) || out->chunks != chunks)
         return false;
     memcpy(out->content, content.ptr, sizeof out->content);

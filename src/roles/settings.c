@@ -1,8 +1,9 @@
 /* settings.c: reads postrider.conf. See settings.h.
  *
- * libconfuse knows the syntax; to it each of our settings is a string or a list of strings, whose meaning is our table's
- * (settings_table.c). It calls us back after each value, while it still knows the line. Its callbacks have no argument of
- * ours, hence the one pointer below, set for the time of one settings_parse in its thread. */
+ * libconfuse knows the syntax; to it each of our settings is a string or a list of strings, whose
+ * meaning is our table's (settings_table.c). It calls us back after each value, while it still
+ * knows the line. Its callbacks have no argument of ours, hence the one pointer below, set for the
+ * time of one settings_parse in its thread. */
 #include "roles/settings.h"
 
 #include <confuse.h>
@@ -13,9 +14,9 @@
 #include "roles/settings_table.h"
 
 enum {
-    TEXT_MAX = 1 << 20,   /* a configuration file of 1 MiB is not one */
-    NAME_MAX_LEN = 40,    /* of a setting: longer ones are not compared */
-    NEAR_MOST = 3,        /* edits between a mistyped name and the one that was meant */
+    TEXT_MAX = 1 << 20, /* a configuration file of 1 MiB is not one */
+    NAME_MAX_LEN = 40,  /* of a setting: longer ones are not compared */
+    NEAR_MOST = 3,      /* edits between a mistyped name and the one that was meant */
     ROUTE_PORT = 25,
 };
 
@@ -102,9 +103,11 @@ static void on_unknown(cfg_t *cfg, str_t name)
     bool in_route = strcmp(cfg_name(cfg), "route") == 0;
     const char *best = nearest(name, in_route);
     if (best != NULL)
-        fail(cfg->line, "there is no setting \"" STR_FMT "\"; did you mean \"%s\"?", STR_ARG(str_first(name, NAME_MAX_LEN)), best);
+        fail(cfg->line, "there is no setting \"" STR_FMT "\"; did you mean \"%s\"?",
+             STR_ARG(str_first(name, NAME_MAX_LEN)), best);
     else
-        fail(cfg->line, "there is no setting \"" STR_FMT "\"; postrider config show lists all", STR_ARG(str_first(name, NAME_MAX_LEN)));
+        fail(cfg->line, "there is no setting \"" STR_FMT "\"; postrider config show lists all",
+             STR_ARG(str_first(name, NAME_MAX_LEN)));
 }
 
 __attribute__((format(printf, 2, 0))) static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
@@ -150,7 +153,8 @@ static bool route_number(cfg_t *cfg, cfg_t *route, struct settings_route *r)
     const char *port = cfg_getstr(route, "port"), *mx = cfg_getstr(route, "mx");
     uint64_t n = ROUTE_PORT;
     if (port != NULL && (!str_u64(str_c(port), 65535, &n) || n == 0)) {
-        fail(cfg->line, "route \"" STR_FMT "\": port is a number from 1 to 65535", STR_ARG(r->domain));
+        fail(cfg->line, "route \"" STR_FMT "\": port is a number from 1 to 65535",
+             STR_ARG(r->domain));
         return false;
     }
     r->port = (uint16_t)n;
@@ -174,12 +178,15 @@ static bool route_add(cfg_t *cfg, cfg_t *route)
     r->domain = arena_dup(parsing->arena, domain);
     r->host = arena_dup(parsing->arena, host);
     if (!str_eq(domain, STR("*")) && !settings_host_valid(domain)) {
-        fail(cfg->line, "route \"" STR_FMT "\": give a domain, or * for all that have no route of their own", STR_ARG(str_first(domain, 64)));
+        fail(cfg->line,
+             "route \"" STR_FMT "\": give a domain, or * for all that have no route of their own",
+             STR_ARG(str_first(domain, 64)));
         return false;
     }
     str_lower((char *)r->domain.ptr, r->domain.len); /* our own copy */
     if (!settings_host_valid(host)) {
-        fail(cfg->line, "route \"" STR_FMT "\": host is missing or no host name or address", STR_ARG(domain));
+        fail(cfg->line, "route \"" STR_FMT "\": host is missing or no host name or address",
+             STR_ARG(domain));
         return false;
     }
     s->n_routes++;
@@ -201,8 +208,9 @@ static int on_route(cfg_t *cfg, cfg_opt_t *opt)
 /* Our table in libconfuse's form; the options' names are not freed with them. */
 static cfg_t *confuse_new(struct arena *a)
 {
-    cfg_opt_t route[] = {CFG_STR("host", NULL, CFGF_NODEFAULT), CFG_STR("port", NULL, CFGF_NODEFAULT),
-                         CFG_STR("mx", NULL, CFGF_NODEFAULT), CFG_END()};
+    cfg_opt_t route[] = {CFG_STR("host", NULL, CFGF_NODEFAULT),
+                         CFG_STR("port", NULL, CFGF_NODEFAULT), CFG_STR("mx", NULL, CFGF_NODEFAULT),
+                         CFG_END()};
     cfg_opt_t *opts = arena_array(a, settings_n_rows + 2, sizeof *opts);
     if (opts == NULL)
         return NULL;
@@ -211,7 +219,8 @@ static cfg_t *confuse_new(struct arena *a)
         cfg_opt_t list = CFG_STR_LIST(settings_rows[i].name, NULL, CFGF_NODEFAULT);
         opts[i] = settings_rows[i].list_max > 0 ? list : one;
     }
-    opts[settings_n_rows] = (cfg_opt_t)CFG_SEC("route", route, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+    opts[settings_n_rows] =
+        (cfg_opt_t)CFG_SEC("route", route, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
     opts[settings_n_rows + 1] = (cfg_opt_t)CFG_END();
     cfg_t *cfg = cfg_init(opts, 0); /* copies them */
     if (cfg == NULL)
@@ -235,7 +244,9 @@ static void empty_lists(cfg_t *cfg)
 
 static void run_confuse(str_t text)
 {
-    char *z = memchr(text.ptr, '\0', text.len) == NULL && text.len <= TEXT_MAX ? malloc(text.len + 1) : NULL;
+    char *z = memchr(text.ptr, '\0', text.len) == NULL && text.len <= TEXT_MAX
+                  ? malloc(text.len + 1)
+                  : NULL;
     cfg_t *cfg = z == NULL ? NULL : confuse_new(parsing->arena);
     if (cfg == NULL) {
         fail(0, "not a text file of at most %d bytes", TEXT_MAX);
@@ -266,7 +277,9 @@ static void cross_check(const struct settings *s)
     if (s->reserve_bytes < s->message_size_max)
         fail(0, "reserve is less than message_size_max: one message could fill the disk");
     if (s->n_listen_smtp + s->n_listen_lmtp + s->n_listen_pop3 == 0)
-        fail(0, "listen_smtp, listen_lmtp and listen_pop3 are all empty: there would be nothing to do");
+        fail(
+            0,
+            "listen_smtp, listen_lmtp and listen_pop3 are all empty: there would be nothing to do");
 }
 
 static void default_hostname(struct settings *s, struct arena *a, struct err *err)
@@ -279,11 +292,14 @@ static void default_hostname(struct settings *s, struct arena *a, struct err *er
     }
     size_t at;
     if (!str_find(s->hostname, '.', &at))
-        (void)err_set(err, RC_OK, "", "hostname is \"" STR_FMT "\", which has no domain; other servers may refuse it: set hostname = \"mail.example.org\"",
+        (void)err_set(err, RC_OK, "",
+                      "hostname is \"" STR_FMT "\", which has no domain; other servers may refuse "
+                                               "it: set hostname = \"mail.example.org\"",
                       STR_ARG(s->hostname));
 }
 
-enum rc settings_parse(str_t text, const char *file_name, struct arena *a, struct settings *out, struct err *err)
+enum rc settings_parse(str_t text, const char *file_name, struct arena *a, struct settings *out,
+                       struct err *err)
 {
     struct parse p = {.file = file_name, .arena = a, .out = out, .err = err};
     struct parse *outer = parsing;

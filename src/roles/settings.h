@@ -1,8 +1,10 @@
-/* settings.h: everything that can be set, parsed once from postrider.conf and the same in every role.
+/* settings.h: everything that can be set, parsed once from postrider.conf and the same in every
+ * role.
  *
- * Each setting is one row of the table in settings.c: name, parser, range, default, one line of help. The parser, `config
- * show`, the man page postrider.conf(5) and error messages all read that row. The file is optional. Domains, accounts
- * and aliases are not here: they live in the store and change while running. */
+ * Each setting is one row of the table in settings.c: name, parser, range, default, one line of
+ * help. The parser, `config show`, the man page postrider.conf(5) and error messages all read that
+ * row. The file is optional. Domains, accounts and aliases are not here: they live in the store and
+ * change while running. */
 #ifndef ROLES_SETTINGS_H
 #define ROLES_SETTINGS_H
 
@@ -13,16 +15,16 @@
 #define SETTINGS_LIST_MAX 64
 
 struct settings_route {
-    str_t domain;       /* "example.org", or "*" for all that have no row of their own (the smarthost) */
-    str_t host;         /* a name or address */
-    uint16_t port;      /* 25 unless given */
-    bool use_mx;        /* look the host's MX up; false for "[host]" */
+    str_t domain;  /* "example.org", or "*" for all that have no row of their own (the smarthost) */
+    str_t host;    /* a name or address */
+    uint16_t port; /* 25 unless given */
+    bool use_mx;   /* look the host's MX up; false for "[host]" */
 };
 
 struct settings {
-    str_t hostname;      /* our name in EHLO, greeting, Received; default: the system's name */
-    str_t data_dir;      /* /var/lib/postrider */
-    str_t user;          /* base name of the users the roles run as when started as root: "postrider" */
+    str_t hostname; /* our name in EHLO, greeting, Received; default: the system's name */
+    str_t data_dir; /* /var/lib/postrider */
+    str_t user;     /* base name of the users the roles run as when started as root: "postrider" */
     struct netaddr listen_smtp[SETTINGS_LIST_MAX]; /* "0.0.0.0:25", "[::]:25" */
     size_t n_listen_smtp;
     struct netaddr listen_lmtp[SETTINGS_LIST_MAX]; /* none */
@@ -35,32 +37,36 @@ struct settings {
     size_t n_routes;
     struct netaddr dns_servers[8]; /* empty: full recursion from the root servers */
     size_t n_dns_servers;
-    bool dnssec;                 /* validate: true */
-    uint16_t smtp_client_port;   /* 25; a test network may need another */
+    bool dnssec;                         /* validate: true */
+    uint16_t smtp_client_port;           /* 25; a test network may need another */
     struct netaddr source_v4, source_v6; /* addresses to send from; NONE: the system's choice */
-    uint64_t message_size_max;   /* bytes, 50 MiB */
-    uint32_t recipients_max;     /* per message, 1000 (at least 100: RFC 5321 4.5.3.1.8) */
-    uint32_t errors_soft, errors_hard; /* 5, 15 */
-    uint32_t idle_s;             /* 300 (RFC 5321 4.5.3.2.7) */
-    uint32_t data_floor_bps;     /* bytes per second of DATA, 500 */
-    uint32_t hops_max;           /* Received fields, 100 (RFC 5321 6.3) */
+    uint64_t message_size_max;           /* bytes, 50 MiB */
+    uint32_t recipients_max;             /* per message, 1000 (at least 100: RFC 5321 4.5.3.1.8) */
+    uint32_t errors_soft, errors_hard;   /* 5, 15 */
+    uint32_t idle_s;                     /* 300 (RFC 5321 4.5.3.2.7) */
+    uint32_t data_floor_bps;             /* bytes per second of DATA, 500 */
+    uint32_t hops_max;                   /* Received fields, 100 (RFC 5321 6.3) */
     uint32_t connections_max, connections_per_address; /* 10,000; 50 (relay_networks exempt) */
-    uint64_t reserve_bytes;      /* free space below which no mail is taken, 256 MiB */
-    uint32_t retry_first_s, retry_max_s; /* 300, 14400 */
+    uint64_t reserve_bytes;                 /* free space below which no mail is taken, 256 MiB */
+    uint32_t retry_first_s, retry_max_s;    /* 300, 14400 */
     uint32_t warn_after_s, give_up_after_s; /* 14400, 432000 */
-    uint32_t destination_concurrency; /* most connections to one destination, 20 */
-    uint32_t courier_threads;    /* most deliveries at once, 200 */
-    uint32_t trace_days;         /* how long the story of a finished message is kept, 7 */
-    char subaddress_separator;   /* '+' ; 0: off */
+    uint32_t destination_concurrency;       /* most connections to one destination, 20 */
+    uint32_t courier_threads;               /* most deliveries at once, 200 */
+    uint32_t trace_days;       /* how long the story of a finished message is kept, 7 */
+    char subaddress_separator; /* '+' ; 0: off */
 };
 
-/* Parses the text of a configuration file (may be empty: all defaults). Strings live in the arena. On failure *err says file,
- * line, what is wrong, and the nearest right name. RC_OK with a text in *err is a warning to be shown (a hostname without domain). */
-enum rc settings_parse(str_t text, const char *file_name, struct arena *a, struct settings *out, struct err *err);
-/* Checks of values against each other, e.g. retry_first_s <= retry_max_s. Called by settings_parse. */
+/* Parses the text of a configuration file (may be empty: all defaults). Strings live in the arena.
+ * On failure *err says file, line, what is wrong, and the nearest right name. RC_OK with a text in
+ * *err is a warning to be shown (a hostname without domain). */
+enum rc settings_parse(str_t text, const char *file_name, struct arena *a, struct settings *out,
+                       struct err *err);
+/* Checks of values against each other, e.g. retry_first_s <= retry_max_s. Called by
+ * settings_parse. */
 
 struct buf;
-bool settings_show(const struct settings *s, bool json, struct buf *out); /* every setting, its value and default */
-bool settings_manual(struct buf *out);                                    /* postrider.conf(5), roff */
+bool settings_show(const struct settings *s, bool json,
+                   struct buf *out);   /* every setting, its value and default */
+bool settings_manual(struct buf *out); /* postrider.conf(5), roff */
 
 #endif

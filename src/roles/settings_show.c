@@ -3,13 +3,14 @@
 
 static bool quoted_kind(enum settings_kind kind)
 {
-    return kind != SETTINGS_BOOL && kind != SETTINGS_PORT && kind != SETTINGS_NUMBER && kind != SETTINGS_DURATION &&
-           kind != SETTINGS_SIZE;
+    return kind != SETTINGS_BOOL && kind != SETTINGS_PORT && kind != SETTINGS_NUMBER &&
+           kind != SETTINGS_DURATION && kind != SETTINGS_SIZE;
 }
 
 /* ---- the file's own syntax ---- */
 
-/* A string in double quotes as libconfuse reads it: \ before what would end it; "$" would start a variable. */
+/* A string in double quotes as libconfuse reads it: \ before what would end it; "$" would start a
+ * variable. */
 static void add_quoted(struct buf *out, str_t s)
 {
     buf_addc(out, '"');
@@ -21,7 +22,8 @@ static void add_quoted(struct buf *out, str_t s)
     buf_addc(out, '"');
 }
 
-static void add_element(const struct settings_row *row, const struct settings *s, size_t i, struct buf *out)
+static void add_element(const struct settings_row *row, const struct settings *s, size_t i,
+                        struct buf *out)
 {
     struct buf text;
     buf_init(&text, 4096);
@@ -58,7 +60,8 @@ static bool presets(struct arena *a, struct settings *out)
     return true;
 }
 
-static void show_row(const struct settings_row *row, const struct settings *s, const struct settings *preset, struct buf *out)
+static void show_row(const struct settings_row *row, const struct settings *s,
+                     const struct settings *preset, struct buf *out)
 {
     struct buf now, was;
     buf_init(&now, 64 * 1024);
@@ -107,7 +110,8 @@ static void add_json(struct buf *out, str_t s)
     buf_addc(out, '"');
 }
 
-static void json_element(const struct settings_row *row, const struct settings *s, size_t i, struct buf *out)
+static void json_element(const struct settings_row *row, const struct settings *s, size_t i,
+                         struct buf *out)
 {
     struct buf text;
     buf_init(&text, 4096);
@@ -177,7 +181,8 @@ bool settings_show(const struct settings *s, bool json, struct buf *out)
 
 /* ---- the manual page ---- */
 
-/* roff: a hyphen is a minus sign unless it is of a word; a dot or quote at a line's start is a request. */
+/* roff: a hyphen is a minus sign unless it is of a word; a dot or quote at a line's start is a
+ * request. */
 static void add_roff(struct buf *out, str_t s)
 {
     for (size_t i = 0; i < s.len; i++) {
@@ -193,7 +198,8 @@ static void add_roff(struct buf *out, str_t s)
     }
 }
 
-static void manual_row(const struct settings_row *row, const struct settings *preset, struct buf *out)
+static void manual_row(const struct settings_row *row, const struct settings *preset,
+                       struct buf *out)
 {
     struct buf text;
     buf_init(&text, 4096);
@@ -222,20 +228,30 @@ bool settings_manual(struct buf *out)
     bool good = preset != NULL && presets(&a, preset);
     buf_add(out, STR(".TH POSTRIDER.CONF 5 \"\" \"postrider " POSTRIDER_VERSION "\"\n"
                      ".SH NAME\npostrider.conf \\- settings of the postrider mail system\n"
-                     ".SH DESCRIPTION\nThe file is optional: every setting has a default. Each line is\n.PP\n"
-                     ".RS\n.nf\nname = value\nname = {\"value\", \"value\"}   # a list; {} is an empty one\n.fi\n.RE\n.PP\n"
-                     "What follows a # is a comment. Values with other characters than letters, digits, dots, hyphens and slashes "
-                     "are put in quotes. Durations are seconds, or numbers with s, m, h or d; sizes are bytes, or numbers with "
-                     "K, M or G (of 1024). A change takes effect when the server is started again. Domains, accounts and aliases "
-                     "are not set here but with\n.BR postrider (1),\nwhile the server runs.\n.SH SETTINGS\n"));
+                     ".SH DESCRIPTION\nThe file is optional: every setting has a default. Each "
+                     "line is\n.PP\n"
+                     ".RS\n.nf\nname = value\nname = {\"value\", \"value\"}   # a list; {} is an "
+                     "empty one\n.fi\n.RE\n.PP\n"
+                     "What follows a # is a comment. Values with other characters than letters, "
+                     "digits, dots, hyphens and slashes "
+                     "are put in quotes. Durations are seconds, or numbers with s, m, h or d; "
+                     "sizes are bytes, or numbers with "
+                     "K, M or G (of 1024). A change takes effect when the server is started again. "
+                     "Domains, accounts and aliases "
+                     "are not set here but with\n.BR postrider (1),\nwhile the server runs.\n.SH "
+                     "SETTINGS\n"));
     for (size_t i = 0; good && i < settings_n_rows; i++)
         manual_row(&settings_rows[i], preset, out);
     buf_add(out, STR(".TP\n.B route \\(dqDOMAIN\\(dq { host = \\(dqNAME\\(dq port = 25 mx = no }\n"
-                     "Mail for the domain goes to that host instead of where the DNS says; with mx = yes to the mail servers "
-                     "(MX) of that name. A route for \"*\" takes all domains that have none of their own: a smarthost. "
+                     "Mail for the domain goes to that host instead of where the DNS says; with mx "
+                     "= yes to the mail servers "
+                     "(MX) of that name. A route for \"*\" takes all domains that have none of "
+                     "their own: a smarthost. "
                      "There may be many.\n"
-                     ".SH EXAMPLE\n.nf\nhostname = \"mail.example.org\"\nlisten_smtp = {\"0.0.0.0:25\", \"[::]:25\"}\n"
-                     "message_size_max = 100M\nroute \"example.net\" { host = \"smart.example.net\" port = 2525 }\n.fi\n"
+                     ".SH EXAMPLE\n.nf\nhostname = \"mail.example.org\"\nlisten_smtp = "
+                     "{\"0.0.0.0:25\", \"[::]:25\"}\n"
+                     "message_size_max = 100M\nroute \"example.net\" { host = "
+                     "\"smart.example.net\" port = 2525 }\n.fi\n"
                      ".SH SEE ALSO\n.BR postrider (1)\n"));
     arena_free(&a);
     return good && !out->failed;

@@ -1,5 +1,5 @@
-/* settings_table.h: the one row of each setting, which the parser, `config show`, the manual page and the error messages read;
- * and how one value is read and written. For settings*.c alone. */
+/* settings_table.h: the one row of each setting, which the parser, `config show`, the manual page
+ * and the error messages read; and how one value is read and written. For settings*.c alone. */
 #ifndef ROLES_SETTINGS_TABLE_H
 #define ROLES_SETTINGS_TABLE_H
 
@@ -26,31 +26,35 @@ enum settings_kind {
 struct settings_row {
     const char *name;
     enum settings_kind kind;
-    size_t offset, size;     /* of the member in struct settings */
-    size_t count_offset;     /* lists: of its number of elements */
-    size_t list_max;         /* lists: most elements; 0: no list */
-    uint64_t min, max;       /* numbers, durations, sizes */
-    const char *preset;      /* the default as it would be written; lists: separated by blanks */
-    const char *help;        /* one or more sentences */
+    size_t offset, size; /* of the member in struct settings */
+    size_t count_offset; /* lists: of its number of elements */
+    size_t list_max;     /* lists: most elements; 0: no list */
+    uint64_t min, max;   /* numbers, durations, sizes */
+    const char *preset;  /* the default as it would be written; lists: separated by blanks */
+    const char *help;    /* one or more sentences */
 };
 
 extern const struct settings_row settings_rows[];
 extern const size_t settings_n_rows;
 
-/* Reads one value (of a list: one more element) into *s. false: `why` says what is wrong, without the name. */
+/* Reads one value (of a list: one more element) into *s. false: `why` says what is wrong, without
+ * the name. */
 #define SETTINGS_WHY 160
-bool settings_value_parse(const struct settings_row *row, str_t text, struct arena *a, struct settings *s,
-                          char why[static SETTINGS_WHY]);
+bool settings_value_parse(const struct settings_row *row, str_t text, struct arena *a,
+                          struct settings *s, char why[static SETTINGS_WHY]);
 /* Element i (0 if it is no list) as it would be written, without quotes. */
-bool settings_value_text(const struct settings_row *row, const struct settings *s, size_t i, struct buf *out);
-size_t settings_value_count(const struct settings_row *row, const struct settings *s); /* 1 if it is no list */
-void settings_value_clear(const struct settings_row *row, struct settings *s);         /* a list: no elements */
+bool settings_value_text(const struct settings_row *row, const struct settings *s, size_t i,
+                         struct buf *out);
+size_t settings_value_count(const struct settings_row *row,
+                            const struct settings *s); /* 1 if it is no list */
+void settings_value_clear(const struct settings_row *row,
+                          struct settings *s); /* a list: no elements */
 /* Sets the row's default. The table is ours, so that this can only fail for lack of memory. */
 bool settings_value_preset(const struct settings_row *row, struct arena *a, struct settings *s);
 /* What may be written: "a duration, from 1s to 7d". */
 void settings_value_allowed(const struct settings_row *row, struct buf *out);
 
-bool settings_host_valid(str_t s);              /* a host name or an address */
-bool settings_bool_parse(str_t s, bool *out);   /* yes no true false on off */
+bool settings_host_valid(str_t s);            /* a host name or an address */
+bool settings_bool_parse(str_t s, bool *out); /* yes no true false on off */
 
 #endif

@@ -5,7 +5,10 @@
 
 enum { DNS_PORT = 53 };
 
-static void *member(const struct settings_row *row, struct settings *s) { return (char *)s + row->offset; }
+static void *member(const struct settings_row *row, struct settings *s)
+{
+    return (char *)s + row->offset;
+}
 
 static const void *member_const(const struct settings_row *row, const struct settings *s)
 {
@@ -25,13 +28,17 @@ struct unit {
     uint64_t factor;
     const char *name;
 };
-static const struct unit duration_units[] = {{'d', 86400, "d"}, {'h', 3600, "h"}, {'m', 60, "m"}, {'s', 1, "s"}};
-static const struct unit size_units[] = {{'g', 1 << 30, "G"}, {'m', 1 << 20, "M"}, {'k', 1 << 10, "K"}};
+static const struct unit duration_units[] = {
+    {'d', 86400, "d"}, {'h', 3600, "h"}, {'m', 60, "m"}, {'s', 1, "s"}};
+static const struct unit size_units[] = {
+    {'g', 1 << 30, "G"}, {'m', 1 << 20, "M"}, {'k', 1 << 10, "K"}};
 static const struct unit no_units[1];
 
 static size_t units_of(enum settings_kind kind, const struct unit **units)
 {
-    *units = kind == SETTINGS_DURATION ? duration_units : kind == SETTINGS_SIZE ? size_units : no_units;
+    *units = kind == SETTINGS_DURATION ? duration_units
+             : kind == SETTINGS_SIZE   ? size_units
+                                       : no_units;
     return kind == SETTINGS_DURATION ? 4 : kind == SETTINGS_SIZE ? 3 : 0;
 }
 
@@ -92,7 +99,8 @@ void settings_value_allowed(const struct settings_row *row, struct buf *out)
     number_text(row->kind, row->max, out);
 }
 
-static bool number_set(const struct settings_row *row, str_t text, struct settings *s, char why[static SETTINGS_WHY])
+static bool number_set(const struct settings_row *row, str_t text, struct settings *s,
+                       char why[static SETTINGS_WHY])
 {
     uint64_t v;
     if (!number_parse(row->kind, text, &v) || v < row->min || v > row->max) {
@@ -145,7 +153,8 @@ bool settings_host_valid(str_t s)
 
 static bool user_valid(str_t s)
 {
-    if (s.len == 0 || s.len > 24 || !(ascii_alpha(s.ptr[0]) || s.ptr[0] == '_')) /* 32 with "-resolver" cut off */
+    if (s.len == 0 || s.len > 24 ||
+        !(ascii_alpha(s.ptr[0]) || s.ptr[0] == '_')) /* 32 with "-resolver" cut off */
         return false;
     for (size_t i = 0; i < s.len; i++)
         if (!ascii_alpha(s.ptr[i]) && !ascii_digit(s.ptr[i]) && s.ptr[i] != '_' && s.ptr[i] != '-')
@@ -159,8 +168,8 @@ bool settings_bool_parse(str_t s, bool *out)
     return *out || str_ieq(s, STR("no")) || str_ieq(s, STR("false")) || str_ieq(s, STR("off"));
 }
 
-static bool text_set(const struct settings_row *row, str_t text, bool valid, const char *what, struct arena *a,
-                     struct settings *s, char why[static SETTINGS_WHY])
+static bool text_set(const struct settings_row *row, str_t text, bool valid, const char *what,
+                     struct arena *a, struct settings *s, char why[static SETTINGS_WHY])
 {
     if (!valid)
         return wrong(why, what);
@@ -172,7 +181,9 @@ static bool text_set(const struct settings_row *row, str_t text, bool valid, con
 
 size_t settings_value_count(const struct settings_row *row, const struct settings *s)
 {
-    return row->list_max == 0 ? 1 : *(const size_t *)(const void *)((const char *)s + row->count_offset);
+    return row->list_max == 0
+               ? 1
+               : *(const size_t *)(const void *)((const char *)s + row->count_offset);
 }
 
 static void count_set(const struct settings_row *row, struct settings *s, size_t n)
@@ -188,7 +199,8 @@ void settings_value_clear(const struct settings_row *row, struct settings *s)
 
 static bool listen_parse(str_t text, struct netaddr *out, char why[static SETTINGS_WHY])
 {
-    return netaddr_parse_port(text, out) || wrong(why, "give an address with port, as in \"192.0.2.1:25\" or \"[2001:db8::1]:25\"");
+    return netaddr_parse_port(text, out) ||
+           wrong(why, "give an address with port, as in \"192.0.2.1:25\" or \"[2001:db8::1]:25\"");
 }
 
 /* An address, with a port after ':' (IPv6 in brackets) or after '@'. */
@@ -202,13 +214,16 @@ static bool server_parse(str_t text, struct netaddr *out, char why[static SETTIN
         out->port = DNS_PORT;
         return true;
     }
-    if (!str_cut(&port, '@', &addr) || !netaddr_parse(addr, out) || !str_u64(port, 65535, &n) || n == 0)
-        return wrong(why, "give an address, as in \"192.0.2.53\", \"192.0.2.53:5353\" or \"2001:db8::53\"");
+    if (!str_cut(&port, '@', &addr) || !netaddr_parse(addr, out) || !str_u64(port, 65535, &n) ||
+        n == 0)
+        return wrong(
+            why, "give an address, as in \"192.0.2.53\", \"192.0.2.53:5353\" or \"2001:db8::53\"");
     out->port = (uint16_t)n;
     return true;
 }
 
-static bool address_parse(const struct settings_row *row, str_t text, struct netaddr *out, char why[static SETTINGS_WHY])
+static bool address_parse(const struct settings_row *row, str_t text, struct netaddr *out,
+                          char why[static SETTINGS_WHY])
 {
     enum netaddr_family want = row->kind == SETTINGS_ADDRESS_4 ? NETADDR_V4 : NETADDR_V6;
     *out = (struct netaddr){.family = NETADDR_NONE};
@@ -220,7 +235,8 @@ static bool address_parse(const struct settings_row *row, str_t text, struct net
                                          : "give an IPv6 address, as in \"2001:db8::1\", or none");
 }
 
-static bool list_add(const struct settings_row *row, str_t text, struct settings *s, char why[static SETTINGS_WHY])
+static bool list_add(const struct settings_row *row, str_t text, struct settings *s,
+                     char why[static SETTINGS_WHY])
 {
     size_t n = settings_value_count(row, s);
     if (n == row->list_max) {
@@ -229,8 +245,9 @@ static bool list_add(const struct settings_row *row, str_t text, struct settings
     }
     bool good;
     if (row->kind == SETTINGS_NETWORKS)
-        good = netaddr_parse_net(text, (struct netaddr_net *)member(row, s) + n) ||
-               wrong(why, "give an address or a network, as in \"192.0.2.0/24\" or \"2001:db8::/32\"");
+        good =
+            netaddr_parse_net(text, (struct netaddr_net *)member(row, s) + n) ||
+            wrong(why, "give an address or a network, as in \"192.0.2.0/24\" or \"2001:db8::/32\"");
     else if (row->kind == SETTINGS_SERVERS)
         good = server_parse(text, (struct netaddr *)member(row, s) + n, why);
     else
@@ -242,7 +259,8 @@ static bool list_add(const struct settings_row *row, str_t text, struct settings
 
 /* ---- all kinds ---- */
 
-static bool separator_set(const struct settings_row *row, str_t text, struct settings *s, char why[static SETTINGS_WHY])
+static bool separator_set(const struct settings_row *row, str_t text, struct settings *s,
+                          char why[static SETTINGS_WHY])
 {
     char c = str_ieq(text, STR("none")) || text.len == 0 ? '\0' : text.ptr[0];
     if (c != '\0' && (text.len != 1 || strchr("+-_=#~.!", c) == NULL))
@@ -251,21 +269,25 @@ static bool separator_set(const struct settings_row *row, str_t text, struct set
     return true;
 }
 
-bool settings_value_parse(const struct settings_row *row, str_t text, struct arena *a, struct settings *s,
-                          char why[static SETTINGS_WHY])
+bool settings_value_parse(const struct settings_row *row, str_t text, struct arena *a,
+                          struct settings *s, char why[static SETTINGS_WHY])
 {
     switch (row->kind) {
     case SETTINGS_HOST:
-        return text_set(row, text, settings_host_valid(text), "give a host name, as in \"mail.example.org\"", a, s, why);
-    case SETTINGS_PATH: return text_set(row, text, text.len > 0, "give the path of a folder", a, s, why);
+        return text_set(row, text, settings_host_valid(text),
+                        "give a host name, as in \"mail.example.org\"", a, s, why);
+    case SETTINGS_PATH:
+        return text_set(row, text, text.len > 0, "give the path of a folder", a, s, why);
     case SETTINGS_USER:
-        return text_set(row, text, user_valid(text), "give a user name of at most 24 letters, digits, _ and -", a, s, why);
+        return text_set(row, text, user_valid(text),
+                        "give a user name of at most 24 letters, digits, _ and -", a, s, why);
     case SETTINGS_LISTEN:
     case SETTINGS_NETWORKS:
     case SETTINGS_SERVERS: return list_add(row, text, s, why);
     case SETTINGS_ADDRESS_4:
     case SETTINGS_ADDRESS_6: return address_parse(row, text, member(row, s), why);
-    case SETTINGS_BOOL: return settings_bool_parse(text, member(row, s)) || wrong(why, "give yes or no");
+    case SETTINGS_BOOL:
+        return settings_bool_parse(text, member(row, s)) || wrong(why, "give yes or no");
     case SETTINGS_SEPARATOR: return separator_set(row, text, s, why);
     case SETTINGS_PORT:
     case SETTINGS_NUMBER:
@@ -284,7 +306,8 @@ static void address_text(const struct netaddr *addr, bool port, struct buf *out)
         buf_add(out, str_c(port ? netaddr_text_port(addr, text) : netaddr_text(addr, text)));
 }
 
-bool settings_value_text(const struct settings_row *row, const struct settings *s, size_t i, struct buf *out)
+bool settings_value_text(const struct settings_row *row, const struct settings *s, size_t i,
+                         struct buf *out)
 {
     const void *at = member_const(row, s);
     switch (row->kind) {
@@ -302,7 +325,8 @@ bool settings_value_text(const struct settings_row *row, const struct settings *
     case SETTINGS_ADDRESS_6: address_text(at, false, out); break;
     case SETTINGS_BOOL: return buf_add(out, *(const bool *)at ? STR("yes") : STR("no"));
     case SETTINGS_SEPARATOR:
-        return *(const char *)at == '\0' ? buf_add(out, STR("none")) : buf_addc(out, *(const char *)at);
+        return *(const char *)at == '\0' ? buf_add(out, STR("none"))
+                                         : buf_addc(out, *(const char *)at);
     case SETTINGS_PORT:
     case SETTINGS_NUMBER:
     case SETTINGS_DURATION:

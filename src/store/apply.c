@@ -6,16 +6,19 @@ static enum store_rc check_op(struct apply_tx *tx, part_t part, const struct sto
     char room[RECORD_KEY_MAX];
     str_t value = STR_NONE;
     bool present = false, equal = op->kind == STORE_EQUAL;
-    enum store_rc rc = tx->get(tx, record_key(part, op->key, room), &present, equal ? &value : NULL);
+    enum store_rc rc =
+        tx->get(tx, record_key(part, op->key, room), &present, equal ? &value : NULL);
     if (rc != STORE_OK)
         return rc;
-    bool holds = equal ? present && str_eq(value, op->value) : present == (op->kind == STORE_PRESENT);
+    bool holds =
+        equal ? present && str_eq(value, op->value) : present == (op->kind == STORE_PRESENT);
     return holds ? STORE_OK : STORE_CONFLICT;
 }
 
 static bool is_check(enum store_op_kind kind)
 {
-    return kind == STORE_ABSENT || kind == STORE_PRESENT || kind == STORE_EQUAL || kind == STORE_PUT_NEW;
+    return kind == STORE_ABSENT || kind == STORE_PRESENT || kind == STORE_EQUAL ||
+           kind == STORE_PUT_NEW;
 }
 
 /* The counter's value plus delta; STORE_LIMIT if it wraps or is no counter. */
@@ -34,7 +37,8 @@ static enum store_rc count(struct apply_tx *tx, str_t raw, int64_t delta, uint64
     return wraps ? STORE_LIMIT : STORE_OK;
 }
 
-static enum store_rc add(struct apply_tx *tx, part_t part, struct store_op *op, int64_t delta, char number[static 8])
+static enum store_rc add(struct apply_tx *tx, part_t part, struct store_op *op, int64_t delta,
+                         char number[static 8])
 {
     char room[RECORD_KEY_MAX];
     str_t raw = record_key(part, op->key, room);
@@ -54,7 +58,8 @@ static enum store_rc put_next(struct apply_tx *tx, part_t part, struct store_op 
     if (op->prefix.len)
         memcpy(key, op->prefix.ptr, op->prefix.len);
     memcpy(key + op->prefix.len, number, sizeof number);
-    return tx->put(tx, record_key(part, str_of(key, op->prefix.len + sizeof number), room), op->value);
+    return tx->put(tx, record_key(part, str_of(key, op->prefix.len + sizeof number), room),
+                   op->value);
 }
 
 static enum store_rc change(struct apply_tx *tx, part_t part, struct store_op *op)
@@ -65,7 +70,8 @@ static enum store_rc change(struct apply_tx *tx, part_t part, struct store_op *o
     case STORE_PUT_NEW: return tx->put(tx, record_key(part, op->key, room), op->value);
     case STORE_DELETE: return tx->del(tx, record_key(part, op->key, room));
     case STORE_DELETE_RANGE:
-        return tx->del_range(tx, part, record_key(part, op->key, room), record_end(part, op->value, end));
+        return tx->del_range(tx, part, record_key(part, op->key, room),
+                             record_end(part, op->value, end));
     case STORE_ADD: return add(tx, part, op, op->delta, number);
     case STORE_PUT_NEXT: return put_next(tx, part, op);
     case STORE_ABSENT:
@@ -105,8 +111,9 @@ enum store_rc apply_batch(struct apply_tx *tx, struct store_batch *b, size_t *fa
 bool apply_only_deletes(const struct store_batch *b)
 {
     for (size_t i = 0; i < b->n; i++)
-        if (b->ops[i].kind != STORE_DELETE && b->ops[i].kind != STORE_DELETE_RANGE && b->ops[i].kind != STORE_ABSENT &&
-            b->ops[i].kind != STORE_PRESENT && b->ops[i].kind != STORE_EQUAL)
+        if (b->ops[i].kind != STORE_DELETE && b->ops[i].kind != STORE_DELETE_RANGE &&
+            b->ops[i].kind != STORE_ABSENT && b->ops[i].kind != STORE_PRESENT &&
+            b->ops[i].kind != STORE_EQUAL)
             return false;
     return true;
 }

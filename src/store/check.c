@@ -5,7 +5,7 @@
 
 #include "store/lmdb.h"
 
-#define TURN_ROWS  4096        /* then a new snapshot: a long one would keep freed pages from reuse */
+#define TURN_ROWS  4096 /* then a new snapshot: a long one would keep freed pages from reuse */
 #define TURN_BYTES (64u << 20) /* the same for big rows */
 
 struct walk {
@@ -30,7 +30,8 @@ static void part_end(struct walk *w)
 static void tell_damage(struct walk *w, part_t part, str_t key)
 {
     w->damaged = true;
-    if (part.kind == PART_KINDS) { /* not a key of ours: shown as one of the node's, but for the word */
+    if (part.kind ==
+        PART_KINDS) { /* not a key of ours: shown as one of the node's, but for the word */
         record_name((part_t){PART_NODE, 0}, key, w->name);
         memcpy(w->name, "????", 4);
     } else {
@@ -72,7 +73,8 @@ static int turn(struct walk *w, MDB_txn *txn)
     if (rc != 0)
         return rc;
     rc = mdb_cursor_get(c, &k, &v, w->last_len ? MDB_SET_RANGE : MDB_FIRST);
-    if (rc == 0 && w->last_len && str_eq(str_of(k.mv_data, k.mv_size), str_of(w->last, w->last_len)))
+    if (rc == 0 && w->last_len &&
+        str_eq(str_of(k.mv_data, k.mv_size), str_of(w->last, w->last_len)))
         rc = mdb_cursor_get(c, &k, &v, MDB_NEXT);
     size_t bytes = 0;
     for (int rows = 0; rc == 0 && rows < TURN_ROWS && bytes < TURN_BYTES; rows++) {
@@ -102,12 +104,14 @@ static int walk_all(struct walk *w)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static enum store_check_rc check_file(int dir_fd, const char *file, const struct store_check *c, struct err *err)
+static enum store_check_rc check_file(int dir_fd, const char *file, const struct store_check *c,
+                                      struct err *err)
 {
     struct walk w = {.c = c, .file = file};
     int rc;
     w.env = lmdb_env_readonly(dir_fd, file, 0, &w.dbi, &rc);
-    if (!w.env && (rc == EACCES || rc == EPERM || rc == EROFS)) /* a copy on a medium that takes no lock file */
+    if (!w.env && (rc == EACCES || rc == EPERM ||
+                   rc == EROFS)) /* a copy on a medium that takes no lock file */
         w.env = lmdb_env_readonly(dir_fd, file, MDB_NOLOCK, &w.dbi, &rc);
     if (!w.env) {
         (void)err_set(err, RC_PERM, "", "%s cannot be opened: %s", file, mdb_strerror(rc));

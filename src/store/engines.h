@@ -12,6 +12,11 @@ struct store *store_lmdb_open(int dir_fd, void (*log)(void *user, const char *li
 
 /* Moves the board to memory the caller shares with others, right after store_lmdb_open; it outlives the store. */
 void store_lmdb_set_board(struct store *s, struct store_board *shared);
+/* For a server: `flush` is called on a commit thread after one or more `done` calls on it, before that thread syncs or sleeps,
+ * so that the answers of a group can leave in one write. `queue`: those of PART_QUEUE's batches, else the other file's; the
+ * two threads may call at the same time. Set it before the first batch. (What store_submit refuses by itself, STORE_LIMIT,
+ * is answered on the submitting thread and is not followed by a flush.) */
+void store_lmdb_set_flush(struct store *s, void (*flush)(void *user, bool queue), void *user);
 void store_lmdb_age_snapshots(struct store *s, int64_t by_ms); /* for tests: as if opened that much earlier */
 
 /* In memory, for tests. Reads see a lazy batch only once a durable one followed. After a crash reads get STORE_DOWN. With `crash_after` = n, the n-th batch from now (1 is the next) and everything after it gets

@@ -10,20 +10,24 @@
 
 #define TICK_MS 500 /* snapshots end at most this late */
 
-static struct lmdb *lmdb_of(struct store *s) { return (struct lmdb *)(void *)s; }
+static struct lmdb *lmdb_of(struct store *s)
+{
+    return (struct lmdb *)(void *)s;
+}
 
 static void op_submit(struct store *s, struct store_commit *c)
 {
     lmdb_submit(lmdb_file_of(lmdb_of(s), c->batch->part), c);
 }
 
-static enum store_rc op_get(struct store *s, part_t part, const str_t *keys, size_t n, struct arena *a,
-                            struct store_value *out)
+static enum store_rc op_get(struct store *s, part_t part, const str_t *keys, size_t n,
+                            struct arena *a, struct store_value *out)
 {
     return lmdb_get(lmdb_file_of(lmdb_of(s), part), part, keys, n, a, out);
 }
 
-static enum store_rc op_scan(struct store *s, const struct store_scan *q, struct arena *a, struct store_page *out)
+static enum store_rc op_scan(struct store *s, const struct store_scan *q, struct arena *a,
+                             struct store_page *out)
 {
     return lmdb_scan(lmdb_file_of(lmdb_of(s), q->part), q, a, out);
 }
@@ -33,14 +37,21 @@ static enum store_rc op_snapshot_open(struct store *s, part_t part, uint64_t *id
     return lmdb_snapshot_open(lmdb_file_of(lmdb_of(s), part), part, id);
 }
 
-static void op_snapshot_close(struct store *s, uint64_t id) { snapshots_remove(&lmdb_of(s)->snapshots, id); }
+static void op_snapshot_close(struct store *s, uint64_t id)
+{
+    snapshots_remove(&lmdb_of(s)->snapshots, id);
+}
 
-static enum store_rc op_watch(struct store *s, part_t part, str_t prefix, store_hint_fn *fn, void *user)
+static enum store_rc op_watch(struct store *s, part_t part, str_t prefix, store_hint_fn *fn,
+                              void *user)
 {
     return watches_add(&lmdb_of(s)->watches, part, prefix, fn, user);
 }
 
-static const struct store_board *op_board(struct store *s) { return atomic_load(&lmdb_of(s)->board); }
+static const struct store_board *op_board(struct store *s)
+{
+    return atomic_load(&lmdb_of(s)->board);
+}
 
 static void ticker_end(struct lmdb *db)
 {
@@ -85,7 +96,8 @@ static const struct store_ops lmdb_ops = {
 int64_t lmdb_now_ms(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t); /* 4 ms are exact enough for all that is timed here */
+    clock_gettime(CLOCK_MONOTONIC_COARSE,
+                  &t); /* 4 ms are exact enough for all that is timed here */
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
@@ -115,16 +127,20 @@ void lmdb_stop(struct lmdb *db, const struct lmdb_file *f, const char *what, con
         return;
     atomic_store(&atomic_load(&db->board)->writes_stopped, 1);
     lmdb_log(db,
-             "store: STOPPED taking writes: cannot %s in %s: %s. What was not acknowledged may be lost, reading goes on. "
-             "Check the disk (kernel log), then restart; if the disk is in doubt, restore a backup on another one first",
+             "store: STOPPED taking writes: cannot %s in %s: %s. What was not acknowledged may be "
+             "lost, reading goes on. "
+             "Check the disk (kernel log), then restart; if the disk is in doubt, restore a backup "
+             "on another one first",
              what, f->name, why);
-    for (int i = 0; i < LMDB_FILES; i++) { /* after a failed meta page LMDB refuses its own readers, too */
+    for (int i = 0; i < LMDB_FILES;
+         i++) { /* after a failed meta page LMDB refuses its own readers, too */
         struct lmdb_file *each = &db->files[i];
         int rc;
         MDB_dbi dbi;
         MDB_env *env = lmdb_env_readonly(db->dir_fd, each->name, MDB_NOLOCK, &dbi, &rc);
         if (!env) {
-            lmdb_log(db, "store: cannot open %s again for reading: %s", each->name, mdb_strerror(rc));
+            lmdb_log(db, "store: cannot open %s again for reading: %s", each->name,
+                     mdb_strerror(rc));
             continue;
         }
         lmdb_readers_init(&each->after, env, dbi);
@@ -181,14 +197,17 @@ static struct lmdb *lmdb_new(int dir_fd, void (*log)(void *user, const char *lin
     return db;
 }
 
-struct store *store_lmdb_open(int dir_fd, void (*log)(void *user, const char *line), void *user, struct err *err)
+struct store *store_lmdb_open(int dir_fd, void (*log)(void *user, const char *line), void *user,
+                              struct err *err)
 {
     struct lmdb *db = lmdb_new(dir_fd, log, user);
     if (!db) {
         (void)err_set(err, RC_TEMP, "", "store: out of memory");
         return NULL;
     }
-    enum rc rc = db->dir_fd >= 0 ? RC_OK : err_set(err, RC_TEMP, "", "store: cannot duplicate the directory");
+    enum rc rc = db->dir_fd >= 0
+                     ? RC_OK
+                     : err_set(err, RC_TEMP, "", "store: cannot duplicate the directory");
     for (int i = 0; i < LMDB_FILES && rc == RC_OK; i++)
         rc = lmdb_file_open(&db->files[i], db, lmdb_file_names[i], err);
     if (rc == RC_OK) {
@@ -215,4 +234,13 @@ void store_lmdb_set_board(struct store *s, struct store_board *shared)
     lmdb_refresh_free(db);
 }
 
-void store_lmdb_age_snapshots(struct store *s, int64_t by_ms) { snapshots_age(&lmdb_of(s)->snapshots, by_ms); }
+void store_lmdb_set_flush(struct store *s, void (*flush)(void *user, bool queue), void *user)
+{
+    lmdb_of(s)->flush = flush;
+    lmdb_of(s)->flush_user = user;
+}
+
+void store_lmdb_age_snapshots(struct store *s, int64_t by_ms)
+{
+    snapshots_age(&lmdb_of(s)->snapshots, by_ms);
+}

@@ -3,6 +3,8 @@
  *     lmdb.c         open, close, board, ticker: the store as a whole
  *     lmdb_env.c     one file: opening it, and room on the disk before it is needed
  *     lmdb_commit.c  its commit thread: gathers what waits into one transaction, syncs, answers
+ *     lmdb_inbox.c   how batches get there
+ *     lmdb_group.c   what is in the open transaction
  *     lmdb_tx.c      the calls apply.h wants, on a write transaction
  *     lmdb_read.c    read transactions, gets, scans, snapshots
  *     lmdb_sync.c    which system call of a commit failed
@@ -41,9 +43,10 @@ struct lmdb_readers {
 /* ---- one file ---- */
 
 struct lmdb_entry { /* a batch in the open transaction, in order */
-    struct store_commit *waits; /* gets its answer when the transaction ended; NULL: lazy, already answered */
-    struct lmdb_lazy *lazy;     /* our own copy of it */
-    size_t hints_end;           /* its range deletes' hints end here */
+    struct store_commit
+        *waits; /* gets its answer when the transaction ended; NULL: lazy, already answered */
+    struct lmdb_lazy *lazy; /* our own copy of it */
+    size_t hints_end;       /* its range deletes' hints end here */
 };
 
 struct lmdb_group {
@@ -52,7 +55,8 @@ struct lmdb_group {
     size_t n, cap, waiting; /* waiting: entries with `waits` */
     size_t bytes, pages;    /* pages: the most it may take */
     int64_t oldest_lazy_ms; /* 0: none */
-    bool stranded;          /* lazy ones of a commit that failed for want of space are in v: nothing new until they are safe */
+    bool
+        stranded; /* lazy ones of a commit that failed for want of space are in v: nothing new until they are safe */
     struct hints hints;
 };
 
@@ -61,20 +65,21 @@ struct lmdb_file {
     const char *name;
     MDB_env *env;
     MDB_dbi dbi;
-    int fd;               /* LMDB's */
+    int fd; /* LMDB's */
     uint64_t page_size;
-    uint64_t allocated;   /* bytes of the file that have room on the disk */
-    bool no_fallocate;    /* the file system has none: free space is asked for instead */
-    uint64_t free_pages;  /* inside the file, as counted last */
+    uint64_t allocated;  /* bytes of the file that have room on the disk */
+    bool no_fallocate;   /* the file system has none: free space is asked for instead */
+    uint64_t free_pages; /* inside the file, as counted last */
     int64_t free_counted_ms;
-    int last_error;       /* of LMDB, in lmdb_tx.c */
-    bool sync_seen;       /* lmdb_sync.c stands where it should */
+    int last_error; /* of LMDB, in lmdb_tx.c */
+    bool sync_seen; /* lmdb_sync.c stands where it should */
 
     pthread_t thread;
     bool started;
     _Atomic(struct store_commit *) inbox; /* newest first, linked by engine[0] */
     _Atomic uint32_t asleep, wake, closing;
     struct lmdb_group group;
+    bool answered; /* since the last flush */
 
     _Atomic(struct lmdb_readers *) readers; /* &live, after a stop &after */
     struct lmdb_readers live, after;
@@ -88,6 +93,8 @@ struct lmdb {
     int dir_fd;
     void (*log)(void *user, const char *line);
     void *log_user;
+    void (*flush)(void *user, bool queue);
+    void *flush_user;
     struct lmdb_file files[LMDB_FILES];
     struct watches watches;
     struct snapshots snapshots; /* of struct lmdb_reader */
@@ -122,12 +129,38 @@ MDB_env *lmdb_env_readonly(int dir_fd, const char *name, unsigned flags, MDB_dbi
 size_t lmdb_pages_for(const struct lmdb_file *f, const struct store_batch *b, MDB_txn *txn);
 /* Whether the disk has room for a transaction of that many pages; makes it. Deletes may use the reserve. */
 bool lmdb_room(struct lmdb_file *f, size_t pages, bool deletes);
-bool lmdb_disk_full(const struct lmdb_file *f); /* hardly anything is left, whatever errno a write gave */
+bool lmdb_disk_full(
+    const struct lmdb_file *f); /* hardly anything is left, whatever errno a write gave */
 
 /* lmdb_commit.c */
 bool lmdb_commit_start(struct lmdb_file *f);
 void lmdb_commit_end(struct lmdb_file *f); /* waits for all that was submitted */
+
+/* lmdb_inbox.c */
 void lmdb_submit(struct lmdb_file *f, struct store_commit *c);
+struct store_commit *lmdb_inbox_take(
+    struct lmdb_file *f); /* all, oldest first, linked by engine[0] */
+void lmdb_inbox_sleep(
+    struct lmdb_file *f,
+    int64_t timeout_ms); /* until there is work or closing; negative: no timeout */
+void lmdb_inbox_wake(struct lmdb_file *f);
+
+/* lmdb_group.c: on the commit thread only */
+void lmdb_answer(struct lmdb_file *f, struct store_commit *c, enum store_rc rc);
+void lmdb_flush(struct lmdb_file *f); /* lets the answers so far leave */
+struct lmdb_lazy *lmdb_lazy_copy(
+    const struct store_batch *b); /* NULL: no memory; free() releases it */
+part_t lmdb_lazy_part(const struct lmdb_lazy *l);
+enum store_rc lmdb_group_apply(struct lmdb_file *f, struct store_batch *b, size_t *failed,
+                               bool *dirty);
+bool lmdb_group_add(struct lmdb_group *g, struct store_commit *waits,
+                    struct lmdb_lazy *lazy); /* false: no memory */
+/* A new transaction with all entries in it, in place of a spoiled one or none. False: the engine stopped, all are answered. */
+bool lmdb_group_again(struct lmdb_file *f);
+/* Everybody who still waits gets `rc`; lazy copies stay for the next transaction if `keep_lazy`. The transaction is over. */
+void lmdb_group_fail(struct lmdb_file *f, enum store_rc rc, bool keep_lazy);
+void lmdb_group_stop(struct lmdb_file *f, const char *what, int rc,
+                     enum store_rc answer_waiting); /* and the engine stops */
 
 /* lmdb_tx.c */
 struct lmdb_tx {
@@ -142,8 +175,10 @@ enum store_rc lmdb_rc(int rc);
 /* lmdb_read.c */
 void lmdb_readers_init(struct lmdb_readers *p, MDB_env *env, MDB_dbi dbi);
 void lmdb_readers_free(struct lmdb_readers *p);
-enum store_rc lmdb_get(struct lmdb_file *f, part_t part, const str_t *keys, size_t n, struct arena *a, struct store_value *out);
-enum store_rc lmdb_scan(struct lmdb_file *f, const struct store_scan *q, struct arena *a, struct store_page *out);
+enum store_rc lmdb_get(struct lmdb_file *f, part_t part, const str_t *keys, size_t n,
+                       struct arena *a, struct store_value *out);
+enum store_rc lmdb_scan(struct lmdb_file *f, const struct store_scan *q, struct arena *a,
+                        struct store_page *out);
 enum store_rc lmdb_snapshot_open(struct lmdb_file *f, part_t part, uint64_t *id);
 void lmdb_snapshot_drop(void *reader, void *user);
 

@@ -14,17 +14,20 @@
 
 #include "store/lmdb.h"
 
-#define LMDB_MAP_MAX  (256ull << 30) /* the most a file can grow to; only address space is taken */
-#define LMDB_MAP_MIN  (1ull << 30)   /* below, better not to start than to fill up soon */
-#define LMDB_READERS  512            /* slots: snapshots, reading threads, other processes that check */
-#define LMDB_RESERVE  (16ull << 20)  /* for deletes on a full disk: a batch of 512 in a tree of depth 5 takes 10 MiB */
-#define LMDB_STEP     (16ull << 20)  /* the file grows by this: an allocation for every thousandth message or so */
-#define LMDB_RANGE_PAGES 256         /* thought for a range delete: what it frees it does not write */
-#define LMDB_SLACK_PAGES 64          /* a transaction's free list, roots, rounding */
+#define LMDB_MAP_MAX (256ull << 30) /* the most a file can grow to; only address space is taken */
+#define LMDB_MAP_MIN (1ull << 30)   /* below, better not to start than to fill up soon */
+#define LMDB_READERS 512 /* slots: snapshots, reading threads, other processes that check */
+#define LMDB_RESERVE \
+    (16ull << 20) /* for deletes on a full disk: a batch of 512 in a tree of depth 5 takes 10 MiB */
+#define LMDB_STEP \
+    (16ull << 20) /* the file grows by this: an allocation for every thousandth message or so */
+#define LMDB_RANGE_PAGES 256 /* thought for a range delete: what it frees it does not write */
+#define LMDB_SLACK_PAGES 64  /* a transaction's free list, roots, rounding */
 
 _Static_assert(LMDB_READERS > 2 * SNAPSHOTS_MAX, "snapshots leave slots for reads");
 
-const char *const lmdb_file_names[LMDB_FILES] = {[LMDB_QUEUE] = "queue.mdb", [LMDB_MAIL] = "mail.mdb"};
+const char *const lmdb_file_names[LMDB_FILES] = {
+    [LMDB_QUEUE] = "queue.mdb", [LMDB_MAIL] = "mail.mdb"};
 
 static const char format_key[] = "\0format", format_value[] = "postrider store 1";
 
@@ -68,7 +71,8 @@ static int check_format(struct lmdb_file *f)
         rc = mdb_get(txn, f->dbi, &key, &found);
         if (rc == MDB_NOTFOUND && mdb_stat(txn, f->dbi, &st) == 0 && st.ms_entries == 0)
             rc = mdb_put(txn, f->dbi, &key, &value, 0);
-        else if (rc == 0 && !str_eq(str_of(found.mv_data, found.mv_size), str_of(value.mv_data, value.mv_size)))
+        else if (rc == 0 && !str_eq(str_of(found.mv_data, found.mv_size),
+                                    str_of(value.mv_data, value.mv_size)))
             rc = MDB_VERSION_MISMATCH;
     }
     if (rc) {
@@ -88,7 +92,8 @@ enum rc lmdb_file_open(struct lmdb_file *f, struct lmdb *db, const char *name, s
     if (rc)
         return fail(f, rc, "open", err);
     int dead = 0;
-    rc = mdb_reader_check(f->env, &dead); /* readers that died with their process keep pages from reuse */
+    rc = mdb_reader_check(f->env,
+                          &dead); /* readers that died with their process keep pages from reuse */
     if (!rc)
         rc = check_format(f);
     if (rc)
@@ -154,7 +159,8 @@ MDB_env *lmdb_env_readonly(int dir_fd, const char *name, unsigned flags, MDB_dbi
 size_t lmdb_pages_for(const struct lmdb_file *f, const struct store_batch *b, MDB_txn *txn)
 {
     MDB_stat st = {0};
-    size_t per_op = mdb_stat(txn, f->dbi, &st) == 0 ? st.ms_depth + 2 : 8; /* the path is copied, a page may split */
+    size_t per_op = mdb_stat(txn, f->dbi, &st) == 0 ? st.ms_depth + 2
+                                                    : 8; /* the path is copied, a page may split */
     size_t pages = 0;
     for (size_t i = 0; i < b->n; i++) {
         const struct store_op *op = &b->ops[i];
@@ -163,7 +169,8 @@ size_t lmdb_pages_for(const struct lmdb_file *f, const struct store_batch *b, MD
         case STORE_PRESENT:
         case STORE_EQUAL: break;
         case STORE_DELETE_RANGE: pages += LMDB_RANGE_PAGES; break;
-        case STORE_PUT_NEXT: pages += per_op;
+        case STORE_PUT_NEXT:
+            pages += per_op;
             __attribute__((fallthrough)); /* the counter, and what a put takes */
         case STORE_PUT:
         case STORE_PUT_NEW: pages += op->value.len / f->page_size + 1; __attribute__((fallthrough));
@@ -206,7 +213,8 @@ static uint64_t count_free_pages(struct lmdb_file *f)
     uint64_t pages = 0;
     if (mdb_txn_begin(f->env, NULL, MDB_RDONLY, &txn) != 0)
         return 0;
-    if (mdb_cursor_open(txn, 0, &c) == 0) { /* LMDB's own tree of freed pages: each row is a count, then the pages */
+    if (mdb_cursor_open(txn, 0, &c) ==
+        0) { /* LMDB's own tree of freed pages: each row is a count, then the pages */
         while (mdb_cursor_get(c, &key, &list, MDB_NEXT) == 0 && list.mv_size >= sizeof(size_t)) {
             size_t n;
             memcpy(&n, list.mv_data, sizeof n);
@@ -248,4 +256,7 @@ bool lmdb_room(struct lmdb_file *f, size_t pages, bool deletes)
     return free_inside(f, pages);
 }
 
-bool lmdb_disk_full(const struct lmdb_file *f) { return !free_space(f, LMDB_STEP); }
+bool lmdb_disk_full(const struct lmdb_file *f)
+{
+    return !free_space(f, LMDB_STEP);
+}

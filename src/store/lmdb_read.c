@@ -8,11 +8,17 @@
 #include "store/lmdb.h"
 #include "store/page.h"
 
-#define IDLE_MAX          64 /* read transactions kept for reuse: as many as threads read at once */
-#define DAMAGE_LOG_PER_S  20 /* lines; somebody may read the same damaged row in a loop */
+#define IDLE_MAX         64 /* read transactions kept for reuse: as many as threads read at once */
+#define DAMAGE_LOG_PER_S 20 /* lines; somebody may read the same damaged row in a loop */
 
-static MDB_val val(str_t s) { return (MDB_val){s.len, (void *)(uintptr_t)s.ptr}; }
-static str_t str(MDB_val v) { return str_of(v.mv_data, v.mv_size); }
+static MDB_val val(str_t s)
+{
+    return (MDB_val){s.len, (void *)(uintptr_t)s.ptr};
+}
+static str_t str(MDB_val v)
+{
+    return str_of(v.mv_data, v.mv_size);
+}
 
 void lmdb_readers_init(struct lmdb_readers *p, MDB_env *env, MDB_dbi dbi)
 {
@@ -100,14 +106,16 @@ static void log_damage(struct lmdb_file *f, part_t part, str_t key)
 {
     char name[RECORD_NAME_MAX];
     if (atomic_fetch_add(&f->db->damage_logged, 1) < DAMAGE_LOG_PER_S)
-        lmdb_log(f->db, "store: damaged value in %s: %s (checksum does not match; this value is lost, the rest is not)",
+        lmdb_log(f->db,
+                 "store: damaged value in %s: %s (checksum does not match; this value is lost, the "
+                 "rest is not)",
                  f->name, record_name(part, key, name));
 }
 
 /* ---- get ---- */
 
-static enum store_rc get_one(struct lmdb_file *f, struct lmdb_reader *r, part_t part, str_t key, struct arena *a,
-                             size_t *bytes, struct store_value *out)
+static enum store_rc get_one(struct lmdb_file *f, struct lmdb_reader *r, part_t part, str_t key,
+                             struct arena *a, size_t *bytes, struct store_value *out)
 {
     char room[RECORD_KEY_MAX];
     str_t raw = record_key(part, key, room), value;
@@ -131,8 +139,8 @@ static enum store_rc get_one(struct lmdb_file *f, struct lmdb_reader *r, part_t 
     return a->failed ? STORE_LIMIT : STORE_OK;
 }
 
-enum store_rc lmdb_get(struct lmdb_file *f, part_t part, const str_t *keys, size_t n, struct arena *a,
-                       struct store_value *out)
+enum store_rc lmdb_get(struct lmdb_file *f, part_t part, const str_t *keys, size_t n,
+                       struct arena *a, struct store_value *out)
 {
     struct lmdb_reader *r = read_begin(f);
     if (!r)
@@ -157,7 +165,8 @@ static int scan_first(MDB_cursor *c, bool backwards, str_t from, str_t end, MDB_
 }
 
 /* One row into the page. False: enough. */
-static bool scan_row(struct lmdb_file *f, const struct store_scan *q, struct page_fill *fill, MDB_val k, MDB_val v)
+static bool scan_row(struct lmdb_file *f, const struct store_scan *q, struct page_fill *fill,
+                     MDB_val k, MDB_val v)
 {
     part_t part;
     str_t key = STR_NONE, value = STR_NONE;
@@ -169,13 +178,15 @@ static bool scan_row(struct lmdb_file *f, const struct store_scan *q, struct pag
     return page_add(fill, key, value, damaged);
 }
 
-static enum store_rc scan_with(struct lmdb_file *f, struct lmdb_reader *r, const struct store_scan *q, struct arena *a,
-                               struct store_page *out)
+static enum store_rc scan_with(struct lmdb_file *f, struct lmdb_reader *r,
+                               const struct store_scan *q, struct arena *a, struct store_page *out)
 {
     char from_room[RECORD_KEY_MAX], end_room[RECORD_KEY_MAX];
-    str_t from = record_key(q->part, q->from, from_room), end = record_end(q->part, q->end, end_room);
+    str_t from = record_key(q->part, q->from, from_room),
+          end = record_end(q->part, q->end, end_room);
     struct page_fill fill = page_begin(q, a, out);
-    int rc = r->cursor ? mdb_cursor_renew(r->txn, r->cursor) : mdb_cursor_open(r->txn, r->pool->dbi, &r->cursor);
+    int rc = r->cursor ? mdb_cursor_renew(r->txn, r->cursor)
+                       : mdb_cursor_open(r->txn, r->pool->dbi, &r->cursor);
     if (rc != 0)
         return STORE_DOWN;
     MDB_val k, v = {0}, *values = q->keys_only ? NULL : &v;
@@ -190,7 +201,8 @@ static enum store_rc scan_with(struct lmdb_file *f, struct lmdb_reader *r, const
     return rc == 0 || rc == MDB_NOTFOUND ? STORE_OK : STORE_DAMAGED;
 }
 
-enum store_rc lmdb_scan(struct lmdb_file *f, const struct store_scan *q, struct arena *a, struct store_page *out)
+enum store_rc lmdb_scan(struct lmdb_file *f, const struct store_scan *q, struct arena *a,
+                        struct store_page *out)
 {
     struct lmdb_reader *r;
     enum store_rc rc;

@@ -22,6 +22,12 @@ int fdatasync(int fd)
     return rc;
 }
 
-void lmdb_sync_begin(void) { syncs = (struct lmdb_syncs){0}; }
+void lmdb_sync_begin(void)
+{
+    syncs = (struct lmdb_syncs){0};
+}
 
-struct lmdb_syncs lmdb_sync_end(void) { return syncs; }
+struct lmdb_syncs lmdb_sync_end(void)
+{
+    return syncs;
+}

@@ -3,10 +3,19 @@
 
 #include "store/lmdb.h"
 
-static struct lmdb_tx *tx_of(struct apply_tx *tx) { return (struct lmdb_tx *)(void *)tx; }
+static struct lmdb_tx *tx_of(struct apply_tx *tx)
+{
+    return (struct lmdb_tx *)(void *)tx;
+}
 
-static MDB_val val(str_t s) { return (MDB_val){s.len, (void *)(uintptr_t)s.ptr}; }
-static str_t str(MDB_val v) { return str_of(v.mv_data, v.mv_size); }
+static MDB_val val(str_t s)
+{
+    return (MDB_val){s.len, (void *)(uintptr_t)s.ptr};
+}
+static str_t str(MDB_val v)
+{
+    return str_of(v.mv_data, v.mv_size);
+}
 
 enum store_rc lmdb_rc(int rc)
 {
@@ -46,7 +55,8 @@ static enum store_rc tx_put(struct apply_tx *tx, str_t raw, str_t value)
 {
     struct lmdb_tx *t = tx_of(tx);
     MDB_val key = val(raw), room = {value.len + RECORD_SUM, NULL};
-    int rc = mdb_put(t->txn, t->f->dbi, &key, &room, MDB_RESERVE); /* written straight into the page */
+    int rc =
+        mdb_put(t->txn, t->f->dbi, &key, &room, MDB_RESERVE); /* written straight into the page */
     if (rc != 0)
         return result(t, rc);
     char *to = room.mv_data;
@@ -86,7 +96,8 @@ static enum store_rc tx_del_range(struct apply_tx *tx, part_t part, str_t from, 
     while (rc == 0 && str_cmp(str(key), end) < 0) {
         rc = del_here(t, c, key);
         if (rc == 0)
-            rc = mdb_cursor_get(c, &key, NULL, MDB_NEXT); /* after a delete: the one that took its place */
+            rc = mdb_cursor_get(c, &key, NULL,
+                                MDB_NEXT); /* after a delete: the one that took its place */
     }
     mdb_cursor_close(c);
     return rc == MDB_NOTFOUND ? STORE_OK : result(t, rc);

@@ -29,7 +29,10 @@ struct memory {
     enum store_rc fail;
 };
 
-static struct memory *memory_of(struct store *s) { return (struct memory *)(void *)s; }
+static struct memory *memory_of(struct store *s)
+{
+    return (struct memory *)(void *)s;
+}
 
 /* ---- a batch ---- */
 
@@ -39,7 +42,10 @@ struct memory_tx {
     struct tree *root; /* the state so far, held */
 };
 
-static struct memory_tx *tx_of(struct apply_tx *tx) { return (struct memory_tx *)(void *)tx; }
+static struct memory_tx *tx_of(struct apply_tx *tx)
+{
+    return (struct memory_tx *)(void *)tx;
+}
 
 static void tx_move(struct memory_tx *t, struct tree *to)
 {
@@ -114,7 +120,8 @@ static void take(struct memory *m, struct store_batch *b, struct tree *root)
 
 static enum store_rc run(struct memory *m, struct store_commit *c)
 {
-    struct memory_tx t = {.tx = {tx_get, tx_put, tx_del, tx_del_range}, .m = m, .root = tree_hold(m->root)};
+    struct memory_tx t = {
+        .tx = {tx_get, tx_put, tx_del, tx_del_range}, .m = m, .root = tree_hold(m->root)};
     bool dirty; /* taken back by dropping the new root */
     enum store_rc rc = apply_batch(&t.tx, c->batch, &c->failed_op, &dirty);
     bool crash = rc == STORE_OK && m->crash_at && m->batches + 1 == m->crash_at;
@@ -166,8 +173,8 @@ static enum store_rc get_one(struct tree *t, part_t part, str_t key, struct aren
     return a->failed ? STORE_LIMIT : STORE_OK;
 }
 
-static enum store_rc memory_get(struct store *s, part_t part, const str_t *keys, size_t n, struct arena *a,
-                                struct store_value *out)
+static enum store_rc memory_get(struct store *s, part_t part, const str_t *keys, size_t n,
+                                struct arena *a, struct store_value *out)
 {
     struct memory *m = memory_of(s);
     size_t bytes = 0;
@@ -179,7 +186,8 @@ static enum store_rc memory_get(struct store *s, part_t part, const str_t *keys,
     return rc;
 }
 
-static bool scan_next(const struct tree *t, bool backwards, str_t from, str_t end, struct tree_row *row, bool first)
+static bool scan_next(const struct tree *t, bool backwards, str_t from, str_t end,
+                      struct tree_row *row, bool first)
 {
     str_t last = row->key;
     if (backwards)
@@ -187,10 +195,12 @@ static bool scan_next(const struct tree *t, bool backwards, str_t from, str_t en
     return tree_from(t, first ? from : last, !first, row) && str_cmp(row->key, end) < 0;
 }
 
-static void scan_tree(const struct tree *t, const struct store_scan *q, struct arena *a, struct store_page *out)
+static void scan_tree(const struct tree *t, const struct store_scan *q, struct arena *a,
+                      struct store_page *out)
 {
     char from_room[RECORD_KEY_MAX], end_room[RECORD_KEY_MAX];
-    str_t from = record_key(q->part, q->from, from_room), end = record_end(q->part, q->end, end_room);
+    str_t from = record_key(q->part, q->from, from_room),
+          end = record_end(q->part, q->end, end_room);
     struct page_fill fill = page_begin(q, a, out);
     struct tree_row row = {0};
     for (bool first = true; scan_next(t, q->backwards, from, end, &row, first); first = false) {
@@ -203,7 +213,8 @@ static void scan_tree(const struct tree *t, const struct store_scan *q, struct a
     }
 }
 
-static enum store_rc memory_scan(struct store *s, const struct store_scan *q, struct arena *a, struct store_page *out)
+static enum store_rc memory_scan(struct store *s, const struct store_scan *q, struct arena *a,
+                                 struct store_page *out)
 {
     struct memory *m = memory_of(s);
     enum store_rc rc = STORE_OK;
@@ -254,12 +265,16 @@ static void memory_snapshot_close(struct store *s, uint64_t id)
     pthread_mutex_unlock(&m->lock);
 }
 
-static enum store_rc memory_watch(struct store *s, part_t part, str_t prefix, store_hint_fn *fn, void *user)
+static enum store_rc memory_watch(struct store *s, part_t part, str_t prefix, store_hint_fn *fn,
+                                  void *user)
 {
     return watches_add(&memory_of(s)->watches, part, prefix, fn, user);
 }
 
-static const struct store_board *memory_board(struct store *s) { return &memory_of(s)->board; }
+static const struct store_board *memory_board(struct store *s)
+{
+    return &memory_of(s)->board;
+}
 
 static void memory_close(struct store *s)
 {
@@ -356,7 +371,8 @@ static void damage(struct tree **t, str_t raw)
     if (row.value.len)
         memcpy(value, row.value.ptr, row.value.len);
     value[0] = (char)(value[0] ^ 1);
-    struct tree *changed = tree_put(*t, raw, str_of(value, row.value.len), row.sum ^ (row.value.len ? 0 : 1));
+    struct tree *changed =
+        tree_put(*t, raw, str_of(value, row.value.len), row.sum ^ (row.value.len ? 0 : 1));
     tree_drop(*t);
     *t = changed;
     free(value);

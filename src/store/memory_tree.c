@@ -21,7 +21,10 @@ struct tree {
     struct tree *left, *right;
 };
 
-static str_t cell_key(const struct cell *c) { return str_of(c->bytes, c->key_len); }
+static str_t cell_key(const struct cell *c)
+{
+    return str_of(c->bytes, c->key_len);
+}
 
 static struct tree_row cell_row(const struct cell *c)
 {
@@ -47,7 +50,8 @@ void tree_drop(struct tree *t)
 }
 
 /* Takes the references to left and right, adds one to the cell. */
-static struct tree *node(uint32_t priority, struct cell *cell, struct tree *left, struct tree *right)
+static struct tree *node(uint32_t priority, struct cell *cell, struct tree *left,
+                         struct tree *right)
 {
     struct tree *t = malloc(sizeof *t);
     must(t != NULL);
@@ -97,7 +101,8 @@ struct tree *tree_put(struct tree *t, str_t key, str_t value, uint32_t sum)
     return insert(t, c, crc32c(0x9e3779b9u, key));
 }
 
-static struct tree *merge(struct tree *a, struct tree *b) /* all of a before all of b; both borrowed */
+static struct tree *merge(struct tree *a,
+                          struct tree *b) /* all of a before all of b; both borrowed */
 {
     if (!a || !b)
         return tree_hold(a ? a : b);

@@ -19,7 +19,8 @@ struct tree_row {
     uint32_t sum;
 };
 bool tree_get(const struct tree *t, str_t key, struct tree_row *out);
-bool tree_from(const struct tree *t, str_t key, bool after, struct tree_row *out); /* the first >= key, or > key if `after` */
-bool tree_below(const struct tree *t, str_t key, struct tree_row *out);            /* the last < key */
+bool tree_from(const struct tree *t, str_t key, bool after,
+               struct tree_row *out); /* the first >= key, or > key if `after` */
+bool tree_below(const struct tree *t, str_t key, struct tree_row *out); /* the last < key */
 
 #endif

@@ -40,8 +40,9 @@ bool page_add(struct page_fill *f, str_t key, str_t value, bool damaged)
     memcpy(both, key.ptr, key.len);
     if (value.len)
         memcpy(both + key.len, value.ptr, value.len);
-    p->rows[p->n++] = (struct store_row){
-        .key = str_of(both, key.len), .value = str_of(both + key.len, value.len), .damaged = damaged};
+    p->rows[p->n++] = (struct store_row){.key = str_of(both, key.len),
+                                         .value = str_of(both + key.len, value.len),
+                                         .damaged = damaged};
     f->bytes += cost;
     return true;
 }

@@ -67,7 +67,8 @@ bool store_part_decode(struct cursor *c, part_t *part)
 
 /* ---- get ---- */
 
-bool store_get_encode(struct buf *out, const struct store_head *h, part_t part, const str_t *keys, size_t n)
+bool store_get_encode(struct buf *out, const struct store_head *h, part_t part, const str_t *keys,
+                      size_t n)
 {
     store_head_encode(out, h);
     store_part_encode(out, part);
@@ -92,7 +93,8 @@ bool store_get_decode(str_t request, struct store_head *h, part_t *part, str_t *
 
 enum { VALUE_ABSENT, VALUE_PRESENT, VALUE_DAMAGED, VALUE_STATES };
 
-bool store_get_reply_encode(struct buf *out, enum store_rc rc, const struct store_value *v, size_t n)
+bool store_get_reply_encode(struct buf *out, enum store_rc rc, const struct store_value *v,
+                            size_t n)
 {
     buf_u8(out, (uint8_t)rc);
     if (rc != STORE_OK)
@@ -144,7 +146,8 @@ bool store_scan_encode(struct buf *out, const struct store_head *h, const struct
     store_head_encode(out, h);
     store_part_encode(out, q->part);
     buf_u64(out, q->snapshot);
-    buf_u8(out, (uint8_t)((q->backwards ? SCAN_BACKWARDS : 0) | (q->keys_only ? SCAN_KEYS_ONLY : 0)));
+    buf_u8(out,
+           (uint8_t)((q->backwards ? SCAN_BACKWARDS : 0) | (q->keys_only ? SCAN_KEYS_ONLY : 0)));
     buf_u32(out, q->rows_max);
     buf_str16(out, q->from);
     buf_str16(out, q->end);
@@ -184,7 +187,8 @@ bool store_scan_reply_encode(struct buf *out, enum store_rc rc, const struct sto
     return !out->failed;
 }
 
-bool store_scan_reply_decode(str_t reply, struct arena *a, enum store_rc *rc, struct store_page *out)
+bool store_scan_reply_decode(str_t reply, struct arena *a, enum store_rc *rc,
+                             struct store_page *out)
 {
     struct cursor c = cursor_of(reply);
     *out = (struct store_page){0};

@@ -49,15 +49,17 @@ enum store_msg {
     STORE_MSG_REPLY = 128, /* set in a reply's type */
 };
 
-#define STORE_TOKEN_LEN     16
-#define STORE_GET_KEYS      512         /* keys in one multi-get, as ops in a batch */
-#define STORE_SCAN_ROWS     32768       /* rows in one page: their fields and a page of bytes stay within a frame */
-#define STORE_WATCHES       16          /* of one client */
-#define STORE_HINT_VALUE    4096        /* a longer value is left out of its hint */
-#define STORE_HINTS_UNACKED (1 << 20)   /* bytes of hints on their way to one client: a tenth of a second of a busy queue */
-#define STORE_HINTS_ACK     (128 << 10) /* a client acknowledges after so many */
-#define STORE_NAME_MAX      448         /* login name: STORE_KEY_MAX less the row's prefix */
-#define STORE_PASSWORD_MAX  1024        /* bytes; hashing cost does not depend on it, memory does */
+#define STORE_TOKEN_LEN 16
+#define STORE_GET_KEYS  512 /* keys in one multi-get, as ops in a batch */
+#define STORE_SCAN_ROWS \
+    32768 /* rows in one page: their fields and a page of bytes stay within a frame */
+#define STORE_WATCHES    16   /* of one client */
+#define STORE_HINT_VALUE 4096 /* a longer value is left out of its hint */
+#define STORE_HINTS_UNACKED \
+    (1 << 20) /* bytes of hints on their way to one client: a tenth of a second of a busy queue */
+#define STORE_HINTS_ACK      (128 << 10) /* a client acknowledges after so many */
+#define STORE_NAME_MAX       448         /* login name: STORE_KEY_MAX less the row's prefix */
+#define STORE_PASSWORD_MAX   1024 /* bytes; hashing cost does not depend on it, memory does */
 #define STORE_TIMEOUT_MAX_MS (10 * 60 * 1000) /* no request waits longer, whatever it says */
 
 struct store_head {
@@ -81,8 +83,8 @@ bool store_part_decode(struct cursor *c, part_t *part);
 /* Room for the fields of this batch (which store_submit has found within the limits). */
 size_t store_commit_size(const struct store_batch *b);
 /* Encodes into fields[size]; iov then lists fields and big values in turn, n of them. */
-int store_commit_encode(const struct store_batch *b, const struct store_head *h, char *fields, size_t size,
-                        struct iovec iov[static STORE_COMMIT_IOV]);
+int store_commit_encode(const struct store_batch *b, const struct store_head *h, char *fields,
+                        size_t size, struct iovec iov[static STORE_COMMIT_IOV]);
 
 /* The part of a COMMIT before its ops: with n checked against the bytes that follow. */
 struct store_commit_head {
@@ -102,10 +104,12 @@ bool store_commit_reply_decode(str_t reply, struct store_commit *c);
 
 /* ---- get ---- */
 
-bool store_get_encode(struct buf *out, const struct store_head *h, part_t part, const str_t *keys, size_t n);
+bool store_get_encode(struct buf *out, const struct store_head *h, part_t part, const str_t *keys,
+                      size_t n);
 /* Keys in `keys`, room for STORE_GET_KEYS. */
 bool store_get_decode(str_t request, struct store_head *h, part_t *part, str_t *keys, uint16_t *n);
-bool store_get_reply_encode(struct buf *out, enum store_rc rc, const struct store_value *v, size_t n);
+bool store_get_reply_encode(struct buf *out, enum store_rc rc, const struct store_value *v,
+                            size_t n);
 bool store_get_reply_decode(str_t reply, enum store_rc *rc, struct store_value *out, size_t n);
 
 /* ---- scan ---- */
@@ -113,7 +117,8 @@ bool store_get_reply_decode(str_t reply, enum store_rc *rc, struct store_value *
 bool store_scan_encode(struct buf *out, const struct store_head *h, const struct store_scan *q);
 bool store_scan_decode(str_t request, struct store_head *h, struct store_scan *q);
 bool store_scan_reply_encode(struct buf *out, enum store_rc rc, const struct store_page *p);
-bool store_scan_reply_decode(str_t reply, struct arena *a, enum store_rc *rc, struct store_page *out);
+bool store_scan_reply_decode(str_t reply, struct arena *a, enum store_rc *rc,
+                             struct store_page *out);
 
 /* ---- watches ---- */
 

@@ -21,20 +21,25 @@ static bool op_has_value(enum store_op_kind kind)
     return false;
 }
 
-static bool op_has_number(enum store_op_kind kind) { return kind == STORE_ADD || kind == STORE_PUT_NEXT; }
+static bool op_has_number(enum store_op_kind kind)
+{
+    return kind == STORE_ADD || kind == STORE_PUT_NEXT;
+}
 
 /* The limits of store.h, which store_submit asks for as well: here they keep a frame from being taken for more than it is. */
 static bool op_within_limits(const struct store_op *op)
 {
     size_t value_max = op->kind == STORE_DELETE_RANGE ? STORE_KEY_MAX : STORE_VALUE_MAX;
-    size_t key_min = op->kind == STORE_DELETE_RANGE ? 0 : 1; /* a range may begin at the beginning */
+    size_t key_min =
+        op->kind == STORE_DELETE_RANGE ? 0 : 1; /* a range may begin at the beginning */
     return op->key.len >= key_min && op->key.len <= STORE_KEY_MAX && op->value.len <= value_max &&
            (op->kind != STORE_PUT_NEXT || op->prefix.len + 8 <= STORE_KEY_MAX);
 }
 
 static size_t op_bytes(const struct store_op *op)
 {
-    return op->key.len + op->value.len + op->prefix.len; /* as store.h counts; unused fields are empty */
+    return op->key.len + op->value.len +
+           op->prefix.len; /* as store.h counts; unused fields are empty */
 }
 
 /* ---- the client's side ---- */
@@ -96,7 +101,8 @@ static void gather_value(struct gather *g, str_t value)
     }
     gather_list(g);
     /* iovec has no const; nobody writes through it */
-    g->iov[g->niov++] = (struct iovec){.iov_base = (void *)(uintptr_t)value.ptr, .iov_len = value.len};
+    g->iov[g->niov++] =
+        (struct iovec){.iov_base = (void *)(uintptr_t)value.ptr, .iov_len = value.len};
 }
 
 static void gather_op(struct gather *g, const struct store_op *op)
@@ -111,8 +117,8 @@ static void gather_op(struct gather *g, const struct store_op *op)
         gather_value(g, op->value);
 }
 
-int store_commit_encode(const struct store_batch *b, const struct store_head *h, char *fields, size_t size,
-                        struct iovec iov[static STORE_COMMIT_IOV])
+int store_commit_encode(const struct store_batch *b, const struct store_head *h, char *fields,
+                        size_t size, struct iovec iov[static STORE_COMMIT_IOV])
 {
     /* max is the memory we were given, so the buf never grows */
     struct gather g = {.fields = {.ptr = fields, .cap = size, .max = size}, .iov = iov};
@@ -157,7 +163,8 @@ bool store_commit_decode_head(struct cursor *c, struct store_commit_head *out)
     uint8_t lazy = cursor_u8(c);
     out->lazy = lazy == 1;
     out->n = cursor_u16(c);
-    return !c->failed && lazy <= 1 && out->n <= STORE_BATCH_OPS && c->rest.len >= (size_t)out->n * OP_MIN;
+    return !c->failed && lazy <= 1 && out->n <= STORE_BATCH_OPS &&
+           c->rest.len >= (size_t)out->n * OP_MIN;
 }
 
 static bool decode_op(struct cursor *c, struct store_op *op)

@@ -6,7 +6,10 @@
 #include "base/crc32c.h"
 #include "base/cursor.h"
 
-static bool has_id(enum part_kind kind) { return kind == PART_USER || kind == PART_QUEUE; }
+static bool has_id(enum part_kind kind)
+{
+    return kind == PART_USER || kind == PART_QUEUE;
+}
 
 bool record_part_valid(part_t part)
 {
@@ -57,7 +60,10 @@ bool record_split(str_t raw, part_t *part, str_t *key)
     return true;
 }
 
-uint32_t record_sum(str_t raw, str_t value) { return crc32c(crc32c(0, raw), value); }
+uint32_t record_sum(str_t raw, str_t value)
+{
+    return crc32c(crc32c(0, raw), value);
+}
 
 void record_sum_write(uint32_t sum, char out[static RECORD_SUM])
 {

@@ -13,19 +13,25 @@
 
 enum {
     COMMIT_MS = 30000, /* store.h promises it */
-    READ_MS = 10000,   /* a restart of core takes less than a second; who reads has a person or an SMTP peer waiting */
+    READ_MS =
+        10000, /* a restart of core takes less than a second; who reads has a person or an SMTP peer waiting */
     POST_MS = 5000,
     CLOSE_MS = 5000, /* how long a store being closed waits for commits under way */
 };
 
-static struct remote_view *view_of(struct store *s) { return (struct remote_view *)(void *)s; }
+static struct remote_view *view_of(struct store *s)
+{
+    return (struct remote_view *)(void *)s;
+}
 
 struct store_head remote_head(const struct remote_view *v, int64_t timeout_ms)
 {
     struct store_head h = {.has_token = v->session};
     if (v->session)
         memcpy(h.token, v->token, STORE_TOKEN_LEN);
-    int64_t ms = timeout_ms < 1 ? 1 : timeout_ms > STORE_TIMEOUT_MAX_MS ? STORE_TIMEOUT_MAX_MS : timeout_ms;
+    int64_t ms = timeout_ms < 1                      ? 1
+                 : timeout_ms > STORE_TIMEOUT_MAX_MS ? STORE_TIMEOUT_MAX_MS
+                                                     : timeout_ms;
     h.timeout_ms = (uint32_t)ms;
     return h;
 }
@@ -91,7 +97,8 @@ static void remote_submit(struct store *s, struct store_commit *c)
     struct store_head head = remote_head(v, left);
     struct iovec iov[STORE_COMMIT_IOV];
     int n = store_commit_encode(c->batch, &head, rc->fields, size, iov);
-    rc->call = (struct channel_call){.done = commit_done, .user = rc, .deadline_ms = sys_mono_ms() + left};
+    rc->call =
+        (struct channel_call){.done = commit_done, .user = rc, .deadline_ms = sys_mono_ms() + left};
     atomic_init(&rc->parts, 2);
     rc->remote = v->remote;
     rc->commit = c;
@@ -102,8 +109,8 @@ static void remote_submit(struct store *s, struct store_commit *c)
 
 /* ---- reads ---- */
 
-enum store_rc remote_call(struct remote_view *v, enum store_msg type, const struct buf *request, int64_t timeout_ms,
-                          struct arena *a, str_t *reply)
+enum store_rc remote_call(struct remote_view *v, enum store_msg type, const struct buf *request,
+                          int64_t timeout_ms, struct arena *a, str_t *reply)
 {
     struct iovec iov = {.iov_base = request->ptr, .iov_len = request->len};
     int64_t deadline = sys_mono_ms() + timeout_ms;
@@ -114,7 +121,8 @@ enum store_rc remote_call(struct remote_view *v, enum store_msg type, const stru
         int fd = -1;
         if (session_over(v))
             return STORE_DOWN;
-        enum rc rc = channel_call(v->remote->ch, (uint8_t)type, &iov, 1, deadline, a, &reply_type, reply, &fd);
+        enum rc rc = channel_call(v->remote->ch, (uint8_t)type, &iov, 1, deadline, a, &reply_type,
+                                  reply, &fd);
         if (rc == RC_OK && reply_type == (type | STORE_MSG_REPLY))
             return STORE_OK;
         if (a->failed || rc == RC_PERM)
@@ -127,8 +135,8 @@ enum store_rc remote_call(struct remote_view *v, enum store_msg type, const stru
 
 enum { REQUEST_MAX = STORE_GET_KEYS * (STORE_KEY_MAX + 2) + 64 };
 
-static enum store_rc remote_get(struct store *s, part_t part, const str_t *keys, size_t n, struct arena *a,
-                                struct store_value *out)
+static enum store_rc remote_get(struct store *s, part_t part, const str_t *keys, size_t n,
+                                struct arena *a, struct store_value *out)
 {
     struct remote_view *v = view_of(s);
     if (n > STORE_GET_KEYS)
@@ -145,7 +153,8 @@ static enum store_rc remote_get(struct store *s, part_t part, const str_t *keys,
     return rc;
 }
 
-static enum store_rc remote_scan(struct store *s, const struct store_scan *q, struct arena *a, struct store_page *out)
+static enum store_rc remote_scan(struct store *s, const struct store_scan *q, struct arena *a,
+                                 struct store_page *out)
 {
     struct remote_view *v = view_of(s);
     struct store_head head = remote_head(v, READ_MS);
@@ -187,7 +196,10 @@ static enum store_rc remote_snapshot_open(struct store *s, part_t part, uint64_t
     return rc;
 }
 
-static void posted_done(struct channel_call *call) { free(call); }
+static void posted_done(struct channel_call *call)
+{
+    free(call);
+}
 
 void remote_post(struct remote *r, enum store_msg type, const struct buf *request)
 {

@@ -15,9 +15,12 @@ struct store *store_remote_new(struct env *env, struct channel **ch);
 /* A login. RC_OK: *account, and *session is a store that may touch PART_USER of that account and nothing else (close it with store_close; the
  * session ends with it or with the channel). RC_PERM: name or password wrong, which of them is not told, and took the same time.
  * RC_TEMP: core is not there, or too busy (its checking pool is full). */
-enum rc store_remote_login(struct store *remote, str_t name, str_t password, const struct netaddr *from, uint64_t *account, struct store **session, struct err *err);
+enum rc store_remote_login(struct store *remote, str_t name, str_t password,
+                           const struct netaddr *from, uint64_t *account, struct store **session,
+                           struct err *err);
 
 /* Sets an account's password; core hashes it (argon2id). Only for the administration channel. An empty password locks the account. */
-enum rc store_remote_set_password(struct store *remote, uint64_t account, str_t password, struct err *err);
+enum rc store_remote_set_password(struct store *remote, uint64_t account, str_t password,
+                                  struct err *err);
 
 #endif

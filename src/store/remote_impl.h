@@ -32,9 +32,10 @@ struct remote {
     struct remote_view view; /* first: see remote_new */
     struct env *env;
     struct channel *ch;
-    _Atomic uint64_t attaches;  /* sockets so far */
-    _Atomic size_t commits;     /* under way */
-    struct store_board *board;  /* a page of ours; core's board is mapped over it whenever there is a new one */
+    _Atomic uint64_t attaches; /* sockets so far */
+    _Atomic size_t commits;    /* under way */
+    struct store_board
+        *board; /* a page of ours; core's board is mapped over it whenever there is a new one */
     _Atomic bool board_lost;    /* core's could not be mapped */
     struct store_board unknown; /* given out then */
     pthread_mutex_t watch_lock; /* of adding a watch */
@@ -45,15 +46,16 @@ struct remote {
 struct store_head remote_head(const struct remote_view *v, int64_t timeout_ms);
 /* Sends and waits; repeated over a new socket if core died meanwhile, so only for what can be repeated. The reply, whose type
  * is right, lies in the arena. STORE_DOWN, or STORE_LIMIT if the arena is full. */
-enum store_rc remote_call(struct remote_view *v, enum store_msg type, const struct buf *request, int64_t timeout_ms,
-                          struct arena *a, str_t *reply);
+enum store_rc remote_call(struct remote_view *v, enum store_msg type, const struct buf *request,
+                          int64_t timeout_ms, struct arena *a, str_t *reply);
 /* Sends and forgets; the answer does not matter. */
 void remote_post(struct remote *r, enum store_msg type, const struct buf *request);
 
 void remote_attached(void *remote);
 void remote_notice(void *remote, uint8_t type, str_t payload, int fd);
 const struct store_board *remote_board(struct store *s);
-enum store_rc remote_watch(struct store *s, part_t part, str_t prefix, store_hint_fn *fn, void *user);
+enum store_rc remote_watch(struct store *s, part_t part, str_t prefix, store_hint_fn *fn,
+                           void *user);
 bool remote_board_init(struct remote *r);
 void remote_board_free(struct remote *r);
 

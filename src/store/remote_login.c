@@ -11,13 +11,15 @@ enum {
 };
 
 /* One question and its answer; not repeated when core dies: a person can. Passwords do not stay in freed memory. */
-static bool ask(struct remote *r, enum store_msg type, struct buf *request, struct arena *a, str_t *reply)
+static bool ask(struct remote *r, enum store_msg type, struct buf *request, struct arena *a,
+                str_t *reply)
 {
     uint8_t reply_type = 0;
     int fd = -1;
     struct iovec iov = {.iov_base = request->ptr, .iov_len = request->len};
-    bool sent = !request->failed && channel_call(r->ch, (uint8_t)type, &iov, 1, sys_mono_ms() + LOGIN_MS, a,
-                                                 &reply_type, reply, &fd) == RC_OK;
+    bool sent =
+        !request->failed && channel_call(r->ch, (uint8_t)type, &iov, 1, sys_mono_ms() + LOGIN_MS, a,
+                                         &reply_type, reply, &fd) == RC_OK;
     if (request->ptr != NULL)
         explicit_bzero(request->ptr, request->cap);
     buf_free(request);
@@ -38,12 +40,14 @@ static struct store *session_new(struct remote *r, uint64_t attach, str_t token)
         free(v);
         return NULL;
     }
-    *v = (struct remote_view){.store.ops = &remote_ops, .remote = r, .session = true, .attach = attach};
+    *v = (struct remote_view){
+        .store.ops = &remote_ops, .remote = r, .session = true, .attach = attach};
     memcpy(v->token, token.ptr, STORE_TOKEN_LEN);
     return &v->store;
 }
 
-static enum rc login_answer(struct remote *r, str_t reply, uint64_t *account, struct store **session)
+static enum rc login_answer(struct remote *r, str_t reply, uint64_t *account,
+                            struct store **session)
 {
     /* The socket the answer came through, or (core died this moment) the next one, where core will not know the session. */
     uint64_t attach = atomic_load(&r->attaches);
@@ -61,8 +65,9 @@ static enum rc login_answer(struct remote *r, str_t reply, uint64_t *account, st
     return *session != NULL ? RC_OK : RC_TEMP;
 }
 
-enum rc store_remote_login(struct store *remote, str_t name, str_t password, const struct netaddr *from,
-                           uint64_t *account, struct store **session, struct err *err)
+enum rc store_remote_login(struct store *remote, str_t name, str_t password,
+                           const struct netaddr *from, uint64_t *account, struct store **session,
+                           struct err *err)
 {
     struct remote_view *v = (struct remote_view *)(void *)remote;
     struct remote *r = v->remote;
@@ -84,12 +89,15 @@ enum rc store_remote_login(struct store *remote, str_t name, str_t password, con
     buf_room(&request, REQUEST_MAX);
     arena_init(&a, REPLY_ARENA);
     store_login_encode(&request, &q);
-    enum rc rc = ask(r, STORE_MSG_LOGIN, &request, &a, &reply) ? login_answer(r, reply, account, session) : RC_TEMP;
+    enum rc rc = ask(r, STORE_MSG_LOGIN, &request, &a, &reply)
+                     ? login_answer(r, reply, account, session)
+                     : RC_TEMP;
     arena_free(&a);
     return rc == RC_OK ? RC_OK : refused(rc, err);
 }
 
-enum rc store_remote_set_password(struct store *remote, uint64_t account, str_t password, struct err *err)
+enum rc store_remote_set_password(struct store *remote, uint64_t account, str_t password,
+                                  struct err *err)
 {
     struct remote_view *v = (struct remote_view *)(void *)remote;
     struct store_head head = remote_head(v, LOGIN_MS);
@@ -110,6 +118,10 @@ enum rc store_remote_set_password(struct store *remote, uint64_t account, str_t 
     if (rc == RC_OK)
         return RC_OK;
     if (rc == RC_PERM)
-        return err_set(err, RC_PERM, "", "the server does not let us set passwords; run this as the user that owns the data folder");
-    return err_set(err, RC_TEMP, "", "the password was not set: the server did not answer or could not write; see its log");
+        return err_set(err, RC_PERM, "",
+                       "the server does not let us set passwords; run this as the user that owns "
+                       "the data folder");
+    return err_set(
+        err, RC_TEMP, "",
+        "the password was not set: the server did not answer or could not write; see its log");
 }

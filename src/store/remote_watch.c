@@ -70,7 +70,8 @@ static void hello_done(struct channel_call *call)
     struct greeting *g = call->user;
     if (call->rc == RC_OK && call->reply_type == (STORE_MSG_HELLO | STORE_MSG_REPLY)) {
         struct cursor c = cursor_of(call->reply);
-        bool agreed = cursor_u8(&c) == STORE_OK && cursor_u16(&c) == STORE_PROTOCOL_VERSION && cursor_end(&c);
+        bool agreed =
+            cursor_u8(&c) == STORE_OK && cursor_u16(&c) == STORE_PROTOCOL_VERSION && cursor_end(&c);
         bool mapped = agreed && call->reply_fd >= 0 && board_map(g->remote, call->reply_fd);
         atomic_store_explicit(&g->remote->board_lost, !mapped, memory_order_release);
     }
@@ -88,7 +89,8 @@ static void rewatch_done(struct channel_call *call)
     free(g);
 }
 
-static void greet(struct remote *r, enum store_msg type, const struct buf *request, struct remote_watch *watch)
+static void greet(struct remote *r, enum store_msg type, const struct buf *request,
+                  struct remote_watch *watch)
 {
     struct greeting *g = malloc(sizeof *g);
     if (g == NULL)
@@ -132,7 +134,8 @@ void remote_attached(void *remote)
     buf_free(&request);
 }
 
-static struct remote_watch *watch_new(struct remote *r, part_t part, str_t prefix, store_hint_fn *fn, void *user)
+static struct remote_watch *watch_new(struct remote *r, part_t part, str_t prefix,
+                                      store_hint_fn *fn, void *user)
 {
     struct remote_watch *w = NULL;
     pthread_mutex_lock(&r->watch_lock);
@@ -152,7 +155,8 @@ static struct remote_watch *watch_new(struct remote *r, part_t part, str_t prefi
     return w;
 }
 
-enum store_rc remote_watch(struct store *s, part_t part, str_t prefix, store_hint_fn *fn, void *user)
+enum store_rc remote_watch(struct store *s, part_t part, str_t prefix, store_hint_fn *fn,
+                           void *user)
 {
     struct remote_view *v = (struct remote_view *)(void *)s;
     if (v->session)
@@ -168,7 +172,8 @@ enum store_rc remote_watch(struct store *s, part_t part, str_t prefix, store_hin
     watch_request(v->remote, w, &request);
     enum store_rc rc = remote_call(v, STORE_MSG_WATCH, &request, WATCH_MS, &a, &reply);
     if (rc == STORE_OK)
-        rc = reply.len == 1 && (uint8_t)reply.ptr[0] <= STORE_UNKNOWN ? (enum store_rc)reply.ptr[0] : STORE_DOWN;
+        rc = reply.len == 1 && (uint8_t)reply.ptr[0] <= STORE_UNKNOWN ? (enum store_rc)reply.ptr[0]
+                                                                      : STORE_DOWN;
     if (rc != STORE_OK)
         atomic_store(&w->active, false);
     arena_free(&a);

@@ -31,7 +31,10 @@ static void close_one(struct snapshots *s, struct snapshot *x)
         let_go(s, x);
 }
 
-static bool too_old(const struct snapshot *x) { return now_ms() - x->opened_ms > STORE_SNAPSHOT_MS; }
+static bool too_old(const struct snapshot *x)
+{
+    return now_ms() - x->opened_ms > STORE_SNAPSHOT_MS;
+}
 
 void snapshots_free(struct snapshots *s)
 {
@@ -47,7 +50,8 @@ bool snapshots_add(struct snapshots *s, part_t part, void *what, uint64_t *id)
     for (size_t i = 0; i < SNAPSHOTS_MAX && !added; i++)
         if (s->v[i].id == 0) {
             *id = s->next_id++;
-            s->v[i] = (struct snapshot){.id = *id, .part = part, .what = what, .opened_ms = now_ms()};
+            s->v[i] =
+                (struct snapshot){.id = *id, .part = part, .what = what, .opened_ms = now_ms()};
             added = true;
         }
     pthread_mutex_unlock(&s->lock);

@@ -9,7 +9,8 @@
 
 #include "store/store.h"
 
-#define SNAPSHOTS_MAX 128 /* open at once: some for each worker that lists a mailbox; one costs a slot of LMDB's reader table */
+#define SNAPSHOTS_MAX \
+    128 /* open at once: some for each worker that lists a mailbox; one costs a slot of LMDB's reader table */
 
 struct snapshot {
     uint64_t id; /* 0: free */
@@ -32,13 +33,14 @@ struct snapshots {
 
 void snapshots_init(struct snapshots *s, snapshot_drop_fn *drop, void *user);
 void snapshots_free(struct snapshots *s); /* drops all; nobody uses one any more */
-bool snapshots_add(struct snapshots *s, part_t part, void *what, uint64_t *id); /* false: too many */
+bool snapshots_add(struct snapshots *s, part_t part, void *what,
+                   uint64_t *id); /* false: too many */
 /* False: unknown, too old, or of another partition. */
 bool snapshots_take(struct snapshots *s, uint64_t id, part_t part, void **what);
 void snapshots_give(struct snapshots *s, uint64_t id);
 void snapshots_remove(struct snapshots *s, uint64_t id);
-void snapshots_expire(struct snapshots *s);              /* drops those that are too old */
-void snapshots_clear(struct snapshots *s);               /* drops all that are not in use */
-void snapshots_age(struct snapshots *s, int64_t by_ms);  /* for tests */
+void snapshots_expire(struct snapshots *s);             /* drops those that are too old */
+void snapshots_clear(struct snapshots *s);              /* drops all that are not in use */
+void snapshots_age(struct snapshots *s, int64_t by_ms); /* for tests */
 
 #endif

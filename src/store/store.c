@@ -99,10 +99,15 @@ size_t store_add(struct store_batch *b, str_t key, int64_t delta)
 
 size_t store_put_next(struct store_batch *b, str_t counter, str_t prefix, str_t value)
 {
-    return batch_add(b, (struct store_op){.kind = STORE_PUT_NEXT, .key = counter, .prefix = prefix, .value = value});
+    return batch_add(b,
+                     (struct store_op){
+                         .kind = STORE_PUT_NEXT, .key = counter, .prefix = prefix, .value = value});
 }
 
-static bool key_valid(str_t key) { return key.len >= 1 && key.len <= STORE_KEY_MAX; }
+static bool key_valid(str_t key)
+{
+    return key.len >= 1 && key.len <= STORE_KEY_MAX;
+}
 
 static bool op_valid(const struct store_op *op)
 {
@@ -116,7 +121,8 @@ static bool op_valid(const struct store_op *op)
     case STORE_PUT_NEW: return key_valid(op->key) && op->value.len <= STORE_VALUE_MAX;
     case STORE_DELETE_RANGE: return op->key.len <= STORE_KEY_MAX && op->value.len <= STORE_KEY_MAX;
     case STORE_PUT_NEXT:
-        return key_valid(op->key) && op->prefix.len + 8 <= STORE_KEY_MAX && op->value.len <= STORE_VALUE_MAX;
+        return key_valid(op->key) && op->prefix.len + 8 <= STORE_KEY_MAX &&
+               op->value.len <= STORE_VALUE_MAX;
     }
     return false; /* a kind that does not exist, from another process */
 }
@@ -184,7 +190,8 @@ enum store_rc store_get(struct store *s, part_t part, const str_t *keys, size_t 
     return s->ops->get(s, part, keys, n, a, out);
 }
 
-enum store_rc store_get1(struct store *s, part_t part, str_t key, struct arena *a, bool *present, str_t *value)
+enum store_rc store_get1(struct store *s, part_t part, str_t key, struct arena *a, bool *present,
+                         str_t *value)
 {
     struct store_value v = {0};
     *present = false;
@@ -197,7 +204,8 @@ enum store_rc store_get1(struct store *s, part_t part, str_t key, struct arena *
     return v.rc;
 }
 
-enum store_rc store_scan(struct store *s, const struct store_scan *q, struct arena *a, struct store_page *out)
+enum store_rc store_scan(struct store *s, const struct store_scan *q, struct arena *a,
+                         struct store_page *out)
 {
     *out = (struct store_page){0};
     if (!record_part_valid(q->part) || q->from.len > STORE_KEY_MAX || q->end.len > STORE_KEY_MAX)
@@ -210,7 +218,10 @@ enum store_rc store_snapshot_open(struct store *s, part_t part, uint64_t *id)
     return record_part_valid(part) ? s->ops->snapshot_open(s, part, id) : STORE_LIMIT;
 }
 
-void store_snapshot_close(struct store *s, uint64_t id) { s->ops->snapshot_close(s, id); }
+void store_snapshot_close(struct store *s, uint64_t id)
+{
+    s->ops->snapshot_close(s, id);
+}
 
 enum store_rc store_watch(struct store *s, part_t part, str_t prefix, store_hint_fn *fn, void *user)
 {
@@ -219,7 +230,10 @@ enum store_rc store_watch(struct store *s, part_t part, str_t prefix, store_hint
     return s->ops->watch(s, part, prefix, fn, user);
 }
 
-const struct store_board *store_board(struct store *s) { return s->ops->board(s); }
+const struct store_board *store_board(struct store *s)
+{
+    return s->ops->board(s);
+}
 
 void store_close(struct store *s)
 {

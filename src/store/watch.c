@@ -10,9 +10,13 @@ void watches_init(struct watches *w)
     must(pthread_mutex_init(&w->lock, NULL) == 0);
 }
 
-void watches_free(struct watches *w) { pthread_mutex_destroy(&w->lock); }
+void watches_free(struct watches *w)
+{
+    pthread_mutex_destroy(&w->lock);
+}
 
-enum store_rc watches_add(struct watches *w, part_t part, str_t prefix, store_hint_fn *fn, void *user)
+enum store_rc watches_add(struct watches *w, part_t part, str_t prefix, store_hint_fn *fn,
+                          void *user)
 {
     enum store_rc rc = STORE_LIMIT;
     pthread_mutex_lock(&w->lock);
@@ -28,7 +32,10 @@ enum store_rc watches_add(struct watches *w, part_t part, str_t prefix, store_hi
     return rc;
 }
 
-static bool same_part(part_t a, part_t b) { return a.kind == b.kind && a.id == b.id; }
+static bool same_part(part_t a, part_t b)
+{
+    return a.kind == b.kind && a.id == b.id;
+}
 
 static bool wants(const struct watch *v, part_t part, str_t key)
 {
@@ -89,7 +96,10 @@ void hints_init(struct hints *h)
     buf_init(&h->keys, HINTS_MAX);
 }
 
-void hints_free(struct hints *h) { buf_free(&h->keys); }
+void hints_free(struct hints *h)
+{
+    buf_free(&h->keys);
+}
 
 void hints_add(struct hints *h, struct watches *w, part_t part, str_t key)
 {

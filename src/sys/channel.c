@@ -250,7 +250,8 @@ static bool send_later(struct channel *ch, uint8_t type, const struct iovec *pay
 
     pthread_mutex_lock(&ch->lock);
     bool retry = usable(ch);
-    bool keep = !retry && frame != NULL && !ch->stop && ch->waiting_bytes + len <= WAITING_BYTES_MAX;
+    bool keep = !retry && frame != NULL && !ch->stop && c->deadline_ms > sys_mono_ms() &&
+                ch->waiting_bytes + len <= WAITING_BYTES_MAX;
     if (keep) {
         p->frame = frame;
         p->frame_len = len;

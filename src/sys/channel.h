@@ -45,6 +45,8 @@ typedef void channel_attached_fn(void *user);
 struct channel *channel_new(channel_notice_fn *notice, channel_attached_fn *attached, void *user);
 void channel_attach(struct channel *ch, int fd); /* takes fd; a former socket is closed */
 bool channel_connected(struct channel *ch);
+/* With a deadline that has passed already: sent now or not at all, so never to the peer's successor if called in done or in a
+ * notice. */
 void channel_send(struct channel *ch, uint8_t type, const struct iovec *payload, int niov, struct channel_call *c);
 /* Sends and waits; the reply is copied to the arena. */
 enum rc channel_call(struct channel *ch, uint8_t type, const struct iovec *payload, int niov, int64_t deadline_ms,

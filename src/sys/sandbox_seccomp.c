@@ -101,6 +101,14 @@ static int allow_threads(scmp_filter_ctx f)
     return rc == 0 ? allow_if(f, SCMP_SYS(tgkill), 0, INT_BITS, (uint64_t)getpid()) : rc; /* abort() */
 }
 
+/* fstat() is a newfstatat of no path; of a path it is refused. */
+static int allow_fstat(scmp_filter_ctx f)
+{
+    struct scmp_arg_cmp path = {.arg = 3, .op = SCMP_CMP_MASKED_EQ, .datum_a = AT_EMPTY_PATH, .datum_b = 0};
+    int rc = allow_if(f, SCMP_SYS(newfstatat), 3, AT_EMPTY_PATH, AT_EMPTY_PATH);
+    return rc == 0 ? seccomp_rule_add_array(f, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(newfstatat), 1, &path) : rc;
+}
+
 static int allow_rules(scmp_filter_ctx f, const struct sandbox *s)
 {
     bool files = (s->may & SANDBOX_FILES) != 0;
@@ -112,8 +120,7 @@ static int allow_rules(scmp_filter_ctx f, const struct sandbox *s)
     rc = rc == 0 ? allow_if(f, SCMP_SYS(prlimit64), 2, ALL_BITS, 0) : rc; /* asking only */
     if (rc == 0 && !(s->may & SANDBOX_UDP))
         rc = allow_if(f, SCMP_SYS(sendto), 4, ALL_BITS, 0); /* send(): no address */
-    if (rc == 0 && !files) /* fstat() */
-        rc = allow_if(f, SCMP_SYS(newfstatat), 3, 0x1000 /* AT_EMPTY_PATH */, 0x1000);
+    rc = rc == 0 && !files ? allow_fstat(f) : rc;
     rc = rc == 0 ? allow_if(f, SCMP_SYS(ioctl), 1, INT_BITS, FIONREAD) : rc;
     rc = rc == 0 ? allow_if(f, SCMP_SYS(ioctl), 1, INT_BITS, FIONBIO) : rc;
     if (rc == 0 && SANDBOX_ANY_PRCTL)

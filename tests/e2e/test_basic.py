@@ -206,7 +206,7 @@ def test_commands():
     p = S.cli("queue", "lits")
     assert p.returncode == 2 and 'did you mean "list"' in p.stderr, p.stderr
     p = S.cli("account", "add", "anna@example.test", "--password-stdin", stdin="x\n")
-    assert p.returncode == 1 and "exists" in p.stderr, p.stderr
+    assert p.returncode == 1 and "already" in p.stderr, p.stderr
     p = S.cli("trace", "0000000000000000")
     assert p.returncode == 3, p
     assert S.json("status")["running"] is True

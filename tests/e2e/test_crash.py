@@ -31,7 +31,7 @@ def test_kill_9():
                             i += 1
                             with lock:
                                 attempts[0] += 1
-                            c.sendmail("anna@example.test", ["ben@example.test"], message(token, token + "\r\n" + "x" * rng.choice((10, 3000, 90000))))
+                            c.sendmail("anna@example.test", ["ben@example.test"], message(token, token + "\r\n" + ("x" * 70 + "\r\n") * rng.choice((1, 40, 1300))))
                             with lock:
                                 acknowledged.add(token)
                 except (OSError, smtplib.SMTPException):

@@ -100,7 +100,7 @@ def test_damage_is_named():
     with Server() as s:
         for i in range(3):
             with smtp(s) as c:
-                c.sendmail("anna@example.test", ["ben@example.test"], message(f"number {i}", f"marker-{i}-marker " * 200))
+                c.sendmail("anna@example.test", ["ben@example.test"], message(f"number {i}", f"marker-{i}-marker\r\n" * 200))
         wait_for(lambda: len(s.pop3_messages("ben")) == 3)
         s.stop()
         path = s.data / "mail.mdb"

@@ -13,7 +13,7 @@ DIR = Path(os.environ.get("RELAY_DIR") or tempfile.mkdtemp(prefix="postrider-rel
 if "RELAY_DIR" not in os.environ:
     os.chmod(DIR, 0o755)
     (DIR / "resolv.conf").write_text("nameserver 127.0.0.53\noptions timeout:2 attempts:1\n")
-    script = f"ip link set lo up && mount --make-rprivate / && mount --bind {DIR}/resolv.conf /etc/resolv.conf && exec \"$@\""
+    script = f"ip link set lo up && ip addr add 127.0.0.2/8 dev lo && ip addr add 127.0.0.53/8 dev lo && mount --make-rprivate / && mount --bind {DIR}/resolv.conf /etc/resolv.conf && exec \"$@\""
     env = dict(os.environ, RELAY_DIR=str(DIR))
     code = subprocess.run(["unshare", "-n", "-m", "bash", "-c", script, "bash", sys.executable, __file__, *sys.argv[1:]], env=env).returncode
     shutil.rmtree(DIR, ignore_errors=True)

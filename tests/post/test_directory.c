@@ -1,8 +1,10 @@
-/* test_directory.c: domains, accounts, aliases over the memory engine: lookups, changes, races, the cache. */
+/* test_directory.c: domains, accounts, aliases over the memory engine: lookups, changes, races, the
+ * cache. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdio.h>
@@ -31,7 +33,8 @@ static void world_free(struct world *w)
     store_close(w->store);
 }
 
-#define ADD_DOMAIN(w, d) assert_int_equal(directory_domain_add((w)->store, STR(d), &(w)->err), RC_OK)
+#define ADD_DOMAIN(w, d) \
+    assert_int_equal(directory_domain_add((w)->store, STR(d), &(w)->err), RC_OK)
 
 static uint64_t add_account(struct world *w, const char *address)
 {
@@ -51,11 +54,13 @@ static void set_alias(struct world *w, const char *address, const char *target)
 static struct directory_entry look(struct world *w, const char *local, const char *domain)
 {
     struct directory_entry e;
-    assert_int_equal(directory_lookup(w->store, str_c(local), str_c(domain), '+', &w->arena, &e), STORE_OK);
+    assert_int_equal(directory_lookup(w->store, str_c(local), str_c(domain), '+', &w->arena, &e),
+                     STORE_OK);
     return e;
 }
 
-static void is_account(struct world *w, const char *local, const char *domain, uint64_t id, const char *detail)
+static void is_account(struct world *w, const char *local, const char *domain, uint64_t id,
+                       const char *detail)
 {
     struct directory_entry e = look(w, local, domain);
     assert_int_equal(e.kind, DIRECTORY_ACCOUNT);
@@ -85,7 +90,8 @@ static void test_lookup(void **state)
     assert_int_equal(look(&w, "anna", "example.test").kind, DIRECTORY_NOT_OURS);
     assert_int_equal(look(&w, "postmaster", "").kind, DIRECTORY_NOT_OURS);
     ADD_DOMAIN(&w, "Example.TEST.");
-    uint64_t anna = add_account(&w, "Anna@Example.test"), plus = add_account(&w, "a+b@example.test");
+    uint64_t anna = add_account(&w, "Anna@Example.test"),
+             plus = add_account(&w, "a+b@example.test");
     assert_int_not_equal(anna, plus);
     is_account(&w, "anna", "example.test", anna, "");
     is_account(&w, "ANNA", "EXAMPLE.TEST", anna, "");
@@ -106,7 +112,9 @@ static void test_lookup(void **state)
     set_alias(&w, "both@example.test", "anna@example.test");
     is_alias(&w, "Both+x", "example.test", "anna@example.test");
     struct directory_entry e;
-    assert_int_equal(directory_lookup(w.store, STR("anna+x"), STR("example.test"), '\0', &w.arena, &e), STORE_OK);
+    assert_int_equal(
+        directory_lookup(w.store, STR("anna+x"), STR("example.test"), '\0', &w.arena, &e),
+        STORE_OK);
     assert_int_equal(e.kind, DIRECTORY_NONE); /* separator off */
     world_free(&w);
 }
@@ -135,17 +143,24 @@ static void test_catchall(void **state)
     (void)state;
     struct world w = world_new();
     ADD_DOMAIN(&w, "one.test");
-    is_refused(&w, directory_domain_catchall(w.store, STR("one.test"), STR("anna@one.test"), &w.err), "does not exist");
+    is_refused(&w,
+               directory_domain_catchall(w.store, STR("one.test"), STR("anna@one.test"), &w.err),
+               "does not exist");
     uint64_t anna = add_account(&w, "anna@one.test");
-    assert_int_equal(directory_domain_catchall(w.store, STR("one.test"), STR("anna+any@one.test"), &w.err), RC_OK);
+    assert_int_equal(
+        directory_domain_catchall(w.store, STR("one.test"), STR("anna+any@one.test"), &w.err),
+        RC_OK);
     is_alias(&w, "nobody", "one.test", "anna+any@one.test");
     is_account(&w, "anna", "one.test", anna, "");
     is_account(&w, "postmaster", "one.test", anna, ""); /* before the catch-all */
-    assert_int_equal(directory_domain_catchall(w.store, STR("one.test"), STR("anna@one.test"), &w.err), RC_OK);
+    assert_int_equal(
+        directory_domain_catchall(w.store, STR("one.test"), STR("anna@one.test"), &w.err), RC_OK);
     is_refused(&w, directory_account_remove(w.store, STR("anna@one.test"), &w.err), "catch-all");
     assert_int_equal(directory_domain_catchall(w.store, STR("one.test"), STR(""), &w.err), RC_OK);
     assert_int_equal(look(&w, "nobody", "one.test").kind, DIRECTORY_NONE);
-    assert_int_equal(directory_domain_catchall(w.store, STR("one.test"), STR("me@elsewhere.test"), &w.err), RC_OK);
+    assert_int_equal(
+        directory_domain_catchall(w.store, STR("one.test"), STR("me@elsewhere.test"), &w.err),
+        RC_OK);
     is_alias(&w, "nobody", "one.test", "me@elsewhere.test");
     world_free(&w);
 }
@@ -156,22 +171,33 @@ static void test_changes_say_what_is_wrong(void **state)
     struct world w = world_new();
     uint64_t id;
     is_refused(&w, directory_domain_add(w.store, STR("-x.test"), &w.err), "is not a domain name");
-    is_refused(&w, directory_domain_add(w.store, STR("b\xc3\xbc""cher.test"), &w.err), "xn--");
-    is_refused(&w, directory_account_add(w.store, STR("anna@one.test"), &id, &w.err), "postrider domain add one.test");
-    is_refused(&w, directory_account_add(w.store, STR("anna"), &id, &w.err), "is not a mail address");
+    is_refused(&w,
+               directory_domain_add(w.store,
+                                    STR("b\xc3\xbc"
+                                        "cher.test"),
+                                    &w.err),
+               "xn--");
+    is_refused(&w, directory_account_add(w.store, STR("anna@one.test"), &id, &w.err),
+               "postrider domain add one.test");
+    is_refused(&w, directory_account_add(w.store, STR("anna"), &id, &w.err),
+               "is not a mail address");
     ADD_DOMAIN(&w, "one.test");
     is_refused(&w, directory_domain_add(w.store, STR("ONE.test"), &w.err), "already");
     add_account(&w, "anna@one.test");
-    is_refused(&w, directory_account_add(w.store, STR("ANNA@one.test"), &id, &w.err), "an account already");
+    is_refused(&w, directory_account_add(w.store, STR("ANNA@one.test"), &id, &w.err),
+               "an account already");
     str_t target = STR("b@one.test"), self = STR("x@ONE.test");
-    is_refused(&w, directory_alias_set(w.store, STR("anna@one.test"), &target, 1, &w.err), "an account already");
+    is_refused(&w, directory_alias_set(w.store, STR("anna@one.test"), &target, 1, &w.err),
+               "an account already");
     is_refused(&w, directory_alias_set(w.store, STR("x@one.test"), &self, 1, &w.err), "itself");
     is_refused(&w, directory_alias_set(w.store, STR("x@one.test"), NULL, 0, &w.err), "1 to 500");
     is_refused(&w, directory_alias_remove(w.store, STR("x@one.test"), &w.err), "no alias");
     is_refused(&w, directory_alias_remove(w.store, STR("anna@one.test"), &w.err), "no alias");
     is_refused(&w, directory_account_remove(w.store, STR("x@one.test"), &w.err), "no account");
-    is_refused(&w, directory_domain_remove(w.store, STR("one.test"), &w.err), "still has addresses");
-    is_refused(&w, directory_domain_remove(w.store, STR("two.test"), &w.err), "not one of our domains");
+    is_refused(&w, directory_domain_remove(w.store, STR("one.test"), &w.err),
+               "still has addresses");
+    is_refused(&w, directory_domain_remove(w.store, STR("two.test"), &w.err),
+               "not one of our domains");
     assert_int_equal(directory_account_remove(w.store, STR("anna@one.test"), &w.err), RC_OK);
     assert_int_equal(directory_domain_remove(w.store, STR("one.test"), &w.err), RC_OK);
     assert_int_equal(look(&w, "anna", "one.test").kind, DIRECTORY_NOT_OURS);
@@ -187,12 +213,18 @@ static void test_login_row(void **state)
     uint64_t got;
     ADD_DOMAIN(&w, "one.test");
     uint64_t id = add_account(&w, "Anna@One.test");
-    assert_int_equal(store_get1(w.store, DIRECTORY_PART, STR("login/anna@one.test"), &w.arena, &present, &value), STORE_OK);
+    assert_int_equal(
+        store_get1(w.store, DIRECTORY_PART, STR("login/anna@one.test"), &w.arena, &present, &value),
+        STORE_OK);
     assert_true(present && directory_u64_decode(value, &got) && got == id);
     assert_int_equal(directory_account_remove(w.store, STR("anna@one.test"), &w.err), RC_OK);
-    assert_int_equal(store_get1(w.store, DIRECTORY_PART, STR("login/anna@one.test"), &w.arena, &present, &value), STORE_OK);
+    assert_int_equal(
+        store_get1(w.store, DIRECTORY_PART, STR("login/anna@one.test"), &w.arena, &present, &value),
+        STORE_OK);
     assert_false(present);
-    assert_int_equal(store_get1(w.store, DIRECTORY_PART, directory_key_gone(id, &w.arena), &w.arena, &present, &value), STORE_OK);
+    assert_int_equal(store_get1(w.store, DIRECTORY_PART, directory_key_gone(id, &w.arena), &w.arena,
+                                &present, &value),
+                     STORE_OK);
     assert_true(present);
     assert_int_not_equal(add_account(&w, "anna@one.test"), id); /* an id is never given again */
     world_free(&w);
@@ -203,11 +235,14 @@ static void test_quoted_and_utf8(void **state)
     (void)state;
     struct world w = world_new();
     ADD_DOMAIN(&w, "one.test");
-    uint64_t id = add_account(&w, "\"a b\\\"@c\"@one.test"), j = add_account(&w, "j\xc3\xb6rg@one.test");
+    uint64_t id = add_account(&w, "\"a b\\\"@c\"@one.test"),
+             j = add_account(&w, "j\xc3\xb6rg@one.test");
     is_account(&w, "a b\"@c", "one.test", id, "");
     is_account(&w, "J\xc3\xb6RG", "one.test", j, "");
-    static const char *const bad[] = {"a b@one.test", "a..b@one.test", ".a@one.test", "a.@one.test", "\"a@one.test", "\"\"@one.test",
-                                      "\"a\\\"@one.test", "@one.test", "a@", "a@one..test", "a@[127.0.0.1]", "\"a\n\"@one.test"};
+    static const char *const bad[] = {"a b@one.test",     "a..b@one.test", ".a@one.test",
+                                      "a.@one.test",      "\"a@one.test",  "\"\"@one.test",
+                                      "\"a\\\"@one.test", "@one.test",     "a@",
+                                      "a@one..test",      "a@[127.0.0.1]", "\"a\n\"@one.test"};
     struct directory_address out;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(directory_address_parse(str_c(bad[i]), &w.arena, &out));
@@ -223,7 +258,8 @@ static bool on_row(void *user, const struct directory_row *r)
 {
     struct seen *s = user;
     size_t at = strlen(s->text);
-    snprintf(s->text + at, sizeof s->text - at, STR_FMT ">" STR_FMT "%zu ", STR_ARG(r->name), STR_ARG(r->catchall), r->ntargets);
+    snprintf(s->text + at, sizeof s->text - at, STR_FMT ">" STR_FMT "%zu ", STR_ARG(r->name),
+             STR_ARG(r->catchall), r->ntargets);
     return ++s->n != s->stop_after;
 }
 
@@ -236,12 +272,14 @@ static void test_list(void **state)
     add_account(&w, "b@two.test");
     add_account(&w, "a@two.test");
     set_alias(&w, "\"x y\"@one.test", "a@two.test");
-    assert_int_equal(directory_domain_catchall(w.store, STR("one.test"), STR("a@two.test"), &w.err), RC_OK);
+    assert_int_equal(directory_domain_catchall(w.store, STR("one.test"), STR("a@two.test"), &w.err),
+                     RC_OK);
     struct seen s = {0};
     assert_int_equal(directory_list(w.store, DIRECTORY_ROW_DOMAIN, on_row, &s), STORE_OK);
     assert_int_equal(directory_list(w.store, DIRECTORY_ROW_ACCOUNT, on_row, &s), STORE_OK);
     assert_int_equal(directory_list(w.store, DIRECTORY_ROW_ALIAS, on_row, &s), STORE_OK);
-    assert_string_equal(s.text, "one.test>a@two.test0 two.test>0 b@two.test>0 a@two.test>0 \"x y\"@one.test>1 ");
+    assert_string_equal(
+        s.text, "one.test>a@two.test0 two.test>0 b@two.test>0 a@two.test>0 \"x y\"@one.test>1 ");
     for (int i = 0; i < 600; i++) {
         char name[32];
         snprintf(name, sizeof name, "u%d@one.test", i);
@@ -264,8 +302,11 @@ static void test_large_alias(void **state)
     ADD_DOMAIN(&w, "one.test");
     for (size_t i = 0; i <= DIRECTORY_TARGETS_MAX; i++)
         t[i] = arena_fmt(&w.arena, "user%zu@elsewhere.test", i);
-    is_refused(&w, directory_alias_set(w.store, STR("all@one.test"), t, DIRECTORY_TARGETS_MAX + 1, &w.err), "1 to 500");
-    assert_int_equal(directory_alias_set(w.store, STR("all@one.test"), t, DIRECTORY_TARGETS_MAX, &w.err), RC_OK);
+    is_refused(
+        &w, directory_alias_set(w.store, STR("all@one.test"), t, DIRECTORY_TARGETS_MAX + 1, &w.err),
+        "1 to 500");
+    assert_int_equal(
+        directory_alias_set(w.store, STR("all@one.test"), t, DIRECTORY_TARGETS_MAX, &w.err), RC_OK);
     struct directory_entry e = look(&w, "all", "one.test");
     assert_int_equal(e.ntargets, DIRECTORY_TARGETS_MAX);
     assert_true(str_eq(e.targets[499], STR("user499@elsewhere.test")));
@@ -276,7 +317,9 @@ static void test_large_alias(void **state)
             domain[k] = '.';
         t[i] = arena_fmt(&w.arena, "%zu@" STR_FMT, i, STR_ARG(str_of(domain, sizeof domain)));
     }
-    is_refused(&w, directory_alias_set(w.store, STR("all@one.test"), t, DIRECTORY_TARGETS_MAX, &w.err), "split them");
+    is_refused(&w,
+               directory_alias_set(w.store, STR("all@one.test"), t, DIRECTORY_TARGETS_MAX, &w.err),
+               "split them");
     world_free(&w);
 }
 
@@ -302,6 +345,90 @@ static void test_crash(void **state)
             assert_int_not_equal(a.account, b.account);
             world_free(&w);
         }
+}
+
+/* A store that lets somebody else make a change just before the first commit goes through. */
+struct racing {
+    struct store store; /* first */
+    struct store_ops ops;
+    struct store *inner;
+    void (*other)(struct store *s);
+};
+
+static void racing_submit(struct store *s, struct store_commit *c)
+{
+    struct racing *r = (struct racing *)(void *)s;
+    void (*other)(struct store *) = r->other;
+    r->other = NULL;
+    if (other != NULL)
+        other(r->inner);
+    store_submit(r->inner, c);
+}
+
+static enum store_rc racing_get(struct store *s, part_t part, const str_t *keys, size_t n,
+                                struct arena *a, struct store_value *out)
+{
+    return store_get(((struct racing *)(void *)s)->inner, part, keys, n, a, out);
+}
+
+static enum store_rc racing_scan(struct store *s, const struct store_scan *q, struct arena *a,
+                                 struct store_page *out)
+{
+    return store_scan(((struct racing *)(void *)s)->inner, q, a, out);
+}
+
+static struct store *racing(struct racing *r, struct store *inner, void (*other)(struct store *s))
+{
+    *r = (struct racing){.ops = {.submit = racing_submit, .get = racing_get, .scan = racing_scan},
+                         .inner = inner,
+                         .other = other};
+    r->store.ops = &r->ops;
+    return &r->store;
+}
+
+static void other_adds_x(struct store *s)
+{
+    uint64_t id;
+    assert_int_equal(directory_account_add(s, STR("x@one.test"), &id, NULL), RC_OK);
+}
+
+static void other_removes_domain(struct store *s)
+{
+    assert_int_equal(directory_domain_remove(s, STR("one.test"), NULL), RC_OK);
+}
+
+static void test_races(void **state)
+{
+    (void)state;
+    struct world w = world_new();
+    struct racing r;
+    uint64_t id;
+    ADD_DOMAIN(&w, "one.test");
+    /* An address comes while its domain goes. */
+    is_refused(&w,
+               directory_domain_remove(racing(&r, w.store, other_adds_x), STR("one.test"), &w.err),
+               "still has addresses");
+    /* Two make the same. */
+    assert_int_equal(directory_account_remove(w.store, STR("x@one.test"), &w.err), RC_OK);
+    is_refused(
+        &w,
+        directory_account_add(racing(&r, w.store, other_adds_x), STR("x@one.test"), &id, &w.err),
+        "already");
+    /* Two make different ones: both are there, with ids of their own. */
+    assert_int_equal(directory_account_remove(w.store, STR("x@one.test"), &w.err), RC_OK);
+    assert_int_equal(
+        directory_account_add(racing(&r, w.store, other_adds_x), STR("y@one.test"), &id, &w.err),
+        RC_OK);
+    assert_int_not_equal(look(&w, "x", "one.test").account, look(&w, "y", "one.test").account);
+    assert_int_equal(look(&w, "x", "one.test").kind, DIRECTORY_ACCOUNT);
+    /* The domain goes while an address comes. */
+    assert_int_equal(directory_account_remove(w.store, STR("x@one.test"), &w.err), RC_OK);
+    assert_int_equal(directory_account_remove(w.store, STR("y@one.test"), &w.err), RC_OK);
+    is_refused(&w,
+               directory_account_add(racing(&r, w.store, other_removes_domain), STR("z@one.test"),
+                                     &id, &w.err),
+               "not one of our domains");
+    world_free(&w);
 }
 
 static void random_fixed(struct env *e, void *to, size_t n)
@@ -333,8 +460,8 @@ static void test_cache(void **state)
         assert_int_equal(cached(c, "bob", "one.test"), DIRECTORY_NONE);
         assert_int_equal(cached(c, "postmaster", ""), DIRECTORY_ACCOUNT);
     }
-    /* Many addresses that do not exist do not push out one that does: it is answered from the cache even when the
-     * store could not. Damage shows who asked the store. */
+    /* Many addresses that do not exist do not push out one that does: it is answered from the cache
+     * even when the store could not. Damage shows who asked the store. */
     for (int i = 0; i < 5000; i++) {
         char name[16];
         snprintf(name, sizeof name, "no%d", i);
@@ -343,7 +470,8 @@ static void test_cache(void **state)
     store_memory_damage(w.store, DIRECTORY_PART, STR("dom/one.test"));
     assert_int_equal(cached(c, "anna", "one.test"), DIRECTORY_ACCOUNT);
     enum directory_kind kind;
-    assert_int_equal(directory_cache_kind(c, STR("never-asked"), STR("one.test"), &kind), STORE_DAMAGED);
+    assert_int_equal(directory_cache_kind(c, STR("never-asked"), STR("one.test"), &kind),
+                     STORE_DAMAGED);
     directory_cache_free(c);
     world_free(&w);
 }
@@ -357,8 +485,10 @@ static void test_damage(void **state)
     add_account(&w, "a@one.test");
     add_account(&w, "b@one.test");
     store_memory_damage(w.store, DIRECTORY_PART, STR("addr/one.test/a"));
-    assert_int_equal(directory_lookup(w.store, STR("a"), STR("one.test"), '+', &w.arena, &e), STORE_DAMAGED);
-    assert_int_equal(directory_lookup(w.store, STR("a+x"), STR("one.test"), '+', &w.arena, &e), STORE_DAMAGED);
+    assert_int_equal(directory_lookup(w.store, STR("a"), STR("one.test"), '+', &w.arena, &e),
+                     STORE_DAMAGED);
+    assert_int_equal(directory_lookup(w.store, STR("a+x"), STR("one.test"), '+', &w.arena, &e),
+                     STORE_DAMAGED);
     assert_int_equal(look(&w, "b", "one.test").kind, DIRECTORY_ACCOUNT);
     world_free(&w);
 }
@@ -366,17 +496,12 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lookup),
-        cmocka_unit_test(test_postmaster),
-        cmocka_unit_test(test_catchall),
-        cmocka_unit_test(test_changes_say_what_is_wrong),
-        cmocka_unit_test(test_login_row),
-        cmocka_unit_test(test_quoted_and_utf8),
-        cmocka_unit_test(test_list),
-        cmocka_unit_test(test_large_alias),
-        cmocka_unit_test(test_crash),
-        cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_lookup),    cmocka_unit_test(test_postmaster),
+        cmocka_unit_test(test_catchall),  cmocka_unit_test(test_changes_say_what_is_wrong),
+        cmocka_unit_test(test_login_row), cmocka_unit_test(test_quoted_and_utf8),
+        cmocka_unit_test(test_list),      cmocka_unit_test(test_large_alias),
+        cmocka_unit_test(test_crash),     cmocka_unit_test(test_races),
+        cmocka_unit_test(test_cache),     cmocka_unit_test(test_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,10 @@
-/* test_mailbox.c: delivery exactly once, reading, removing, over the memory engine with crashes and damage. */
+/* test_mailbox.c: delivery exactly once, reading, removing, over the memory engine with crashes and
+ * damage. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdlib.h>
@@ -18,7 +20,10 @@ struct world {
     int64_t wall;
 };
 
-static int64_t wall_ms(struct env *e) { return ((struct world *)e->ctx)->wall; }
+static int64_t wall_ms(struct env *e)
+{
+    return ((struct world *)e->ctx)->wall;
+}
 
 static void world_init(struct world *w)
 {
@@ -34,7 +39,10 @@ static void world_free(struct world *w)
     store_close(w->env.store);
 }
 
-static queue_id_t id_of(unsigned n) { return (queue_id_t){{0, 0, 0, 0, 0, 0, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n, 9}}; }
+static queue_id_t id_of(unsigned n)
+{
+    return (queue_id_t){{0, 0, 0, 0, 0, 0, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n, 9}};
+}
 
 static enum store_rc deliver(struct world *w, unsigned id, str_t content, size_t piece, bool *again)
 {
@@ -53,7 +61,8 @@ static enum store_rc deliver(struct world *w, unsigned id, str_t content, size_t
 static size_t list(struct world *w, struct mailbox_message **m)
 {
     size_t n;
-    assert_int_equal(mailbox_list(w->env.store, ACCOUNT, MAILBOX_INBOX, &w->arena, m, &n), STORE_OK);
+    assert_int_equal(mailbox_list(w->env.store, ACCOUNT, MAILBOX_INBOX, &w->arena, m, &n),
+                     STORE_OK);
     return n;
 }
 
@@ -77,13 +86,17 @@ static void check_content(struct world *w, const struct mailbox_message *m, str_
     }
     assert_int_equal(want.len, 0);
     str_t none;
-    assert_int_equal(mailbox_chunk(w->env.store, ACCOUNT, m, m->chunks, &w->arena, &none), STORE_DAMAGED);
+    assert_int_equal(mailbox_chunk(w->env.store, ACCOUNT, m, m->chunks, &w->arena, &none),
+                     STORE_DAMAGED);
 }
 
 static size_t rows(struct world *w, const char *prefix)
 {
     str_t p = str_c(prefix);
-    struct store_scan q = {.part = MAILBOX_PART(ACCOUNT), .from = p, .end = store_prefix_end(&w->arena, p), .keys_only = true};
+    struct store_scan q = {.part = MAILBOX_PART(ACCOUNT),
+                           .from = p,
+                           .end = store_prefix_end(&w->arena, p),
+                           .keys_only = true};
     struct store_page page;
     assert_int_equal(store_scan(w->env.store, &q, &w->arena, &page), STORE_OK);
     return page.n;
@@ -92,7 +105,8 @@ static size_t rows(struct world *w, const char *prefix)
 static void test_deliver_and_read(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {0, 1, 5000, STORE_CHUNK - 1, STORE_CHUNK, STORE_CHUNK + 1, 2 * STORE_CHUNK, 300000};
+    static const size_t sizes[] = {
+        0, 1, 5000, STORE_CHUNK - 1, STORE_CHUNK, STORE_CHUNK + 1, 2 * STORE_CHUNK, 300000};
     struct world w;
     struct mailbox_message *m;
     uint32_t validity;
@@ -102,7 +116,8 @@ static void test_deliver_and_read(void **state)
     assert_int_equal(mailbox_uidvalidity(w.env.store, ACCOUNT, MAILBOX_INBOX, &validity), STORE_OK);
     assert_int_equal(validity, 0);
     for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        assert_int_equal(deliver(&w, i, pattern(&w, sizes[i]), i % 2 ? 1000 : SIZE_MAX, &again), STORE_OK);
+        assert_int_equal(deliver(&w, i, pattern(&w, sizes[i]), i % 2 ? 1000 : SIZE_MAX, &again),
+                         STORE_OK);
         assert_false(again);
         w.wall += 1000000;
     }
@@ -162,7 +177,8 @@ static void test_crash_at_every_batch(void **state)
             enum store_rc second = deliver(&w, 2, small, SIZE_MAX, &again);
             store_memory_reopen(w.env.store, how);
             size_t before = list(&w, &m);
-            assert_true(before >= (size_t)(first == STORE_OK) + (second == STORE_OK)); /* what was promised is there */
+            assert_true(before >= (size_t)(first == STORE_OK) +
+                                      (second == STORE_OK)); /* what was promised is there */
             assert_int_equal(deliver(&w, 1, big, SIZE_MAX, &again), STORE_OK);
             assert_true(first != STORE_OK || again);
             assert_int_equal(deliver(&w, 2, small, SIZE_MAX, &again), STORE_OK);
@@ -184,7 +200,8 @@ static void test_abort_leaves_nothing(void **state)
     struct mailbox_in *in = mailbox_in_begin(&w.env, ACCOUNT, id_of(2));
     assert_int_equal(mailbox_in_write(in, pattern(&w, 400000)), STORE_OK);
     mailbox_in_abort(in);
-    assert_int_equal(deliver(&w, 3, pattern(&w, 10), SIZE_MAX, &again), STORE_OK); /* makes all before durable */
+    assert_int_equal(deliver(&w, 3, pattern(&w, 10), SIZE_MAX, &again),
+                     STORE_OK); /* makes all before durable */
     assert_int_equal(rows(&w, "b/"), 2);
     mailbox_in_abort(NULL);
     world_free(&w);
@@ -217,12 +234,15 @@ static void test_remove_many(void **state)
     for (unsigned i = 0; i < N; i++)
         assert_int_equal(deliver(&w, i, pattern(&w, 50), SIZE_MAX, &again), STORE_OK);
     assert_int_equal(list(&w, &m), N);
-    /* All but the first and the last. A failure on the way tells how far it came, and it can be repeated. */
+    /* All but the first and the last. A failure on the way tells how far it came, and it can be
+     * repeated. */
     store_memory_crash_after(w.env.store, 2, false);
-    assert_int_equal(mailbox_remove(w.env.store, ACCOUNT, MAILBOX_INBOX, m + 1, N - 2, &removed), STORE_UNKNOWN);
+    assert_int_equal(mailbox_remove(w.env.store, ACCOUNT, MAILBOX_INBOX, m + 1, N - 2, &removed),
+                     STORE_UNKNOWN);
     assert_true(removed > 0 && removed < N - 2);
     store_memory_reopen(w.env.store, 1);
-    assert_int_equal(mailbox_remove(w.env.store, ACCOUNT, MAILBOX_INBOX, m + 1, N - 2, &removed), STORE_OK);
+    assert_int_equal(mailbox_remove(w.env.store, ACCOUNT, MAILBOX_INBOX, m + 1, N - 2, &removed),
+                     STORE_OK);
     assert_int_equal(removed, N - 2);
     assert_int_equal(list(&w, &m), 2);
     assert_int_equal(m[0].uid, 1);
@@ -243,13 +263,17 @@ static void test_damage_costs_one_message(void **state)
     world_init(&w);
     for (unsigned i = 1; i <= 3; i++)
         assert_int_equal(deliver(&w, i, pattern(&w, 50), SIZE_MAX, &again), STORE_OK);
-    store_memory_damage(w.env.store, MAILBOX_PART(ACCOUNT), mailbox_key_message(MAILBOX_INBOX, 1, &w.arena));
-    store_memory_damage(w.env.store, MAILBOX_PART(ACCOUNT), mailbox_key_chunk(id_of(2).b, 0, &w.arena));
+    store_memory_damage(w.env.store, MAILBOX_PART(ACCOUNT),
+                        mailbox_key_message(MAILBOX_INBOX, 1, &w.arena));
+    store_memory_damage(w.env.store, MAILBOX_PART(ACCOUNT),
+                        mailbox_key_chunk(id_of(2).b, 0, &w.arena));
     assert_int_equal(list(&w, &m), 3);
     assert_true(m[0].damaged && m[0].uid == 1);
-    assert_int_equal(mailbox_chunk(w.env.store, ACCOUNT, &m[0], 0, &w.arena, &chunk), STORE_DAMAGED);
+    assert_int_equal(mailbox_chunk(w.env.store, ACCOUNT, &m[0], 0, &w.arena, &chunk),
+                     STORE_DAMAGED);
     assert_false(m[1].damaged);
-    assert_int_equal(mailbox_chunk(w.env.store, ACCOUNT, &m[1], 0, &w.arena, &chunk), STORE_DAMAGED);
+    assert_int_equal(mailbox_chunk(w.env.store, ACCOUNT, &m[1], 0, &w.arena, &chunk),
+                     STORE_DAMAGED);
     check_content(&w, &m[2], pattern(&w, 50));
     assert_int_equal(mailbox_remove(w.env.store, ACCOUNT, MAILBOX_INBOX, m, 2, &removed), STORE_OK);
     assert_int_equal(list(&w, &m), 1);
@@ -263,11 +287,18 @@ static void test_records(void **state)
     struct buf b;
     world_init(&w);
     buf_init(&b, 4096);
-    struct mailbox_message m = {.uid = 9, .size = STORE_CHUNK + 1, .chunks = 2, .date_ms = -5, .flags = 3, .content = "123456789"}, back;
+    struct mailbox_message m = {.uid = 9,
+                                .size = STORE_CHUNK + 1,
+                                .chunks = 2,
+                                .date_ms = -5,
+                                .flags = 3,
+                                .content = "123456789"},
+                           back;
     assert_true(mailbox_message_encode(&m, &b));
     str_t key = mailbox_key_message(MAILBOX_INBOX, 9, &w.arena);
     assert_true(mailbox_message_decode(key, buf_str(&b), &back));
-    assert_true(back.uid == 9 && back.size == m.size && back.chunks == 2 && back.date_ms == -5 && back.flags == 3);
+    assert_true(back.uid == 9 && back.size == m.size && back.chunks == 2 && back.date_ms == -5 &&
+                back.flags == 3);
     assert_memory_equal(back.content, m.content, sizeof m.content);
     for (size_t i = 0; i < b.len; i++) /* cut anywhere: refused */
         assert_false(mailbox_message_decode(key, str_first(buf_str(&b), i), &back));
@@ -284,10 +315,14 @@ static void test_records(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_deliver_and_read),     cmocka_unit_test(test_exactly_once),
-        cmocka_unit_test(test_crash_at_every_batch), cmocka_unit_test(test_abort_leaves_nothing),
-        cmocka_unit_test(test_store_failures_are_told), cmocka_unit_test(test_remove_many),
-        cmocka_unit_test(test_damage_costs_one_message), cmocka_unit_test(test_records),
+        cmocka_unit_test(test_deliver_and_read),
+        cmocka_unit_test(test_exactly_once),
+        cmocka_unit_test(test_crash_at_every_batch),
+        cmocka_unit_test(test_abort_leaves_nothing),
+        cmocka_unit_test(test_store_failures_are_told),
+        cmocka_unit_test(test_remove_many),
+        cmocka_unit_test(test_damage_costs_one_message),
+        cmocka_unit_test(test_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,7 @@ struct harness {
     struct buf said;   /* all output */
     struct buf stored; /* "M: <from> <to> …\n" and the content, for each message taken */
     struct buf content;
-    bool open;         /* MAIL accepted, no END or ABORT yet */
+    bool open; /* MAIL accepted, no END or ABORT yet */
     bool in_data;
     int aborts, hellos, ends, mails;
     char sender[400], rcpts[4096], rcpt_local[1000];
@@ -45,7 +45,10 @@ static inline void harness_close(struct harness *h)
     buf_free(&h->content);
 }
 
-static inline bool local_is(const struct smtp_path *p, const char *name) { return str_eq(p->local, str_c(name)); }
+static inline bool local_is(const struct smtp_path *p, const char *name)
+{
+    return str_eq(p->local, str_c(name));
+}
 
 static inline void harness_mail(struct harness *h)
 {

@@ -1,8 +1,10 @@
-/* test_pop3.c: the POP3 engine over transcripts, each split at every byte: the answers must be the same. */
+/* test_pop3.c: the POP3 engine over transcripts, each split at every byte: the answers must be the
+ * same. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdio.h>
@@ -16,7 +18,7 @@ struct drop {
     struct pop3s_message messages[MESSAGES_MAX];
     str_t content[MESSAGES_MAX];
     size_t n;
-    size_t piece; /* content is given in pieces of so many bytes */
+    size_t piece;   /* content is given in pieces of so many bytes */
     int fail_piece; /* -1: none */
     bool update_fails;
 };
@@ -86,7 +88,8 @@ static void drop_reset(struct drop *d)
         d->messages[i] = (struct pop3s_message){.size = d->content[i].len, .uid = 10 * (i + 1)};
 }
 
-static struct result run_split(const struct pop3s_config *c, struct drop *d, str_t script, size_t split)
+static struct result run_split(const struct pop3s_config *c, struct drop *d, str_t script,
+                               size_t split)
 {
     struct result r = {0};
     drop_reset(d);
@@ -94,8 +97,11 @@ static struct result run_split(const struct pop3s_config *c, struct drop *d, str
     struct pop3s *s = pop3s_new(c, NOW);
     assert_non_null(s);
     for (str_t rest = script; rest.len > 0 && !r.closed;) {
-        size_t step = split == 0 ? 1 : rest.ptr == script.ptr ? split : rest.len; /* 0: byte by byte */
-        char *exact = malloc(step ? step : 1); /* a block of its own: borrowed bytes used too long are seen */
+        size_t step = split == 0               ? 1
+                      : rest.ptr == script.ptr ? split
+                                               : rest.len; /* 0: byte by byte */
+        char *exact =
+            malloc(step ? step : 1); /* a block of its own: borrowed bytes used too long are seen */
         memcpy(exact, rest.ptr, step);
         drive(s, str_of(exact, step), d, &r);
         free(exact);
@@ -106,7 +112,8 @@ static struct result run_split(const struct pop3s_config *c, struct drop *d, str
     return r;
 }
 
-static void check(const struct pop3s_config *c, struct drop *d, const char *script, const char *want, bool want_closed)
+static void check(const struct pop3s_config *c, struct drop *d, const char *script,
+                  const char *want, bool want_closed)
 {
     for (size_t split = 0; split <= strlen(script); split++) {
         struct result r = run_split(c, d, str_c(script), split);
@@ -118,36 +125,48 @@ static void check(const struct pop3s_config *c, struct drop *d, const char *scri
 }
 
 #define GREETING "+OK POP3 ready\r\n"
-#define LOGIN "USER anna\r\nPASS a b \r\n"
+#define LOGIN    "USER anna\r\nPASS a b \r\n"
 
 static struct drop two_messages(void)
 {
-    return (struct drop){
-        .content = {STR("Subject: 1\r\n\r\nline\r\n.\r\n..two\r\nlast\r\n"), STR("A: b\r\n.c: d\r\n\r\n\r\n")},
-        .n = 2, .piece = 7, .fail_piece = -1};
+    return (struct drop){.content = {STR("Subject: 1\r\n\r\nline\r\n.\r\n..two\r\nlast\r\n"),
+                                     STR("A: b\r\n.c: d\r\n\r\n\r\n")},
+                         .n = 2,
+                         .piece = 7,
+                         .fail_piece = -1};
 }
 
 static void test_login(void **state)
 {
     (void)state;
     struct drop d = two_messages();
-    check(&plain, &d, LOGIN "quit\r\n", GREETING "+OK\r\n+OK 2 messages (53 octets)\r\n+OK bye\r\n", true);
+    check(&plain, &d, LOGIN "quit\r\n", GREETING "+OK\r\n+OK 2 messages (53 octets)\r\n+OK bye\r\n",
+          true);
     check(&plain, &d, "USER bob\r\nPASS x\r\nUSER busy\r\nPASS x\r\n",
           GREETING "+OK\r\n-ERR [AUTH] wrong\r\n+OK\r\n-ERR [IN-USE] taken\r\n", false);
-    check(&plain, &d, "USER later\r\nPASS x\r\n" LOGIN, GREETING "+OK\r\n-ERR [SYS/TEMP] not now\r\n+OK\r\n+OK 2 messages (53 octets)\r\n", false);
+    check(&plain, &d, "USER later\r\nPASS x\r\n" LOGIN,
+          GREETING "+OK\r\n-ERR [SYS/TEMP] not now\r\n+OK\r\n+OK 2 messages (53 octets)\r\n",
+          false);
     /* PASS comes right after USER; a failed one asks for a new name. */
-    check(&plain, &d, "PASS x\r\n" LOGIN "PASS x\r\n",
-          GREETING "-ERR log in first: USER name, then PASS password\r\n+OK\r\n+OK 2 messages (53 octets)\r\n"
-                   "-ERR you are logged in already\r\n", false);
+    check(
+        &plain, &d, "PASS x\r\n" LOGIN "PASS x\r\n",
+        GREETING
+        "-ERR log in first: USER name, then PASS password\r\n+OK\r\n+OK 2 messages (53 octets)\r\n"
+        "-ERR you are logged in already\r\n",
+        false);
 }
 
 static void test_no_password_in_the_open(void **state)
 {
     (void)state;
     struct drop d = two_messages();
-    const char *why = "-ERR [AUTH] passwords are taken only over connections from this machine, as there is no encryption\r\n";
+    const char *why = "-ERR [AUTH] passwords are taken only over connections from this machine, as "
+                      "there is no encryption\r\n";
     char want[512];
-    snprintf(want, sizeof want, GREETING "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\nIMPLEMENTATION test\r\n.\r\n%s", why);
+    snprintf(want, sizeof want,
+             GREETING "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE "
+                      "NEVER\r\nIMPLEMENTATION test\r\n.\r\n%s",
+             why);
     check(&closed, &d, "CAPA\r\nUSER anna\r\n", want, false);
     struct result r = run_split(&closed, &d, STR(LOGIN), 0);
     assert_int_equal(r.logins, 0);
@@ -158,7 +177,8 @@ static void test_capa(void **state)
 {
     (void)state;
     struct drop d = two_messages();
-    const char *capa = "+OK\r\nTOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\nIMPLEMENTATION test\r\n.\r\n";
+    const char *capa = "+OK\r\nTOP\r\nUIDL\r\nUSER\r\nRESP-CODES\r\nAUTH-RESP-"
+                       "CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\nIMPLEMENTATION test\r\n.\r\n";
     char want[1024];
     snprintf(want, sizeof want, GREETING "%s+OK\r\n+OK 2 messages (53 octets)\r\n%s", capa, capa);
     check(&plain, &d, "capa\r\n" LOGIN "CAPA\r\n", want, false);
@@ -170,22 +190,28 @@ static void test_read(void **state)
 {
     (void)state;
     struct drop d = two_messages();
-    check(&plain, &d, LOGIN "STAT\r\nLIST\r\nLIST 2\r\nUIDL\r\nUIDL 1\r\nLIST 3\r\nLIST 0\r\nNOOP\r\n",
+    check(&plain, &d,
+          LOGIN "STAT\r\nLIST\r\nLIST 2\r\nUIDL\r\nUIDL 1\r\nLIST 3\r\nLIST 0\r\nNOOP\r\n",
           IN "+OK 2 53\r\n+OK 2 messages (53 octets)\r\n1 36\r\n2 17\r\n.\r\n+OK 2 17\r\n"
              "+OK 2 messages (53 octets)\r\n1 77.10\r\n2 77.20\r\n.\r\n+OK 1 77.10\r\n"
-             "-ERR no such message\r\n-ERR no such message\r\n+OK\r\n", false);
+             "-ERR no such message\r\n-ERR no such message\r\n+OK\r\n",
+          false);
     check(&plain, &d, LOGIN "RETR 1\r\nRETR 2\r\n",
           IN "+OK 36 octets\r\nSubject: 1\r\n\r\nline\r\n..\r\n...two\r\nlast\r\n.\r\n"
-             "+OK 17 octets\r\nA: b\r\n..c: d\r\n\r\n\r\n.\r\n", false);
-    check(&plain, &d, LOGIN "TOP 1 0\r\nTOP 1 2\r\nTOP 1 999999999999\r\nTOP 1\r\nTOP 9 9\r\nTOP 1 -1\r\n",
+             "+OK 17 octets\r\nA: b\r\n..c: d\r\n\r\n\r\n.\r\n",
+          false);
+    check(&plain, &d,
+          LOGIN "TOP 1 0\r\nTOP 1 2\r\nTOP 1 999999999999\r\nTOP 1\r\nTOP 9 9\r\nTOP 1 -1\r\n",
           IN "+OK\r\nSubject: 1\r\n\r\n.\r\n"
              "+OK\r\nSubject: 1\r\n\r\nline\r\n..\r\n.\r\n"
              "+OK\r\nSubject: 1\r\n\r\nline\r\n..\r\n...two\r\nlast\r\n.\r\n"
              "-ERR give a message and a number of lines: TOP 1 10\r\n-ERR no such message\r\n"
-             "-ERR give a message and a number of lines: TOP 1 10\r\n", false);
+             "-ERR give a message and a number of lines: TOP 1 10\r\n",
+          false);
 }
 
-/* Whatever is stored and however it is cut in pieces, only whole lines leave, and nothing that looks like the end. */
+/* Whatever is stored and however it is cut in pieces, only whole lines leave, and nothing that
+ * looks like the end. */
 static void test_stuffing(void **state)
 {
     (void)state;
@@ -195,7 +221,8 @@ static void test_stuffing(void **state)
         for (size_t i = 0; i < 6; i++)
             text[i] = alphabet[(code >> (2 * i)) & 3];
         for (size_t piece = 1; piece <= 6; piece++) {
-            struct drop d = {.content = {str_of(text, 6)}, .n = 1, .piece = piece, .fail_piece = -1};
+            struct drop d = {
+                .content = {str_of(text, 6)}, .n = 1, .piece = piece, .fail_piece = -1};
             struct result r = run_split(&plain, &d, STR(LOGIN "RETR 1\r\n"), strlen(LOGIN));
             str_t out = buf_str(&r.out), mark = STR("+OK 6 octets\r\n");
             assert_true(str_ends(out, STR("\r\n.\r\n")));
@@ -219,11 +246,14 @@ static void test_delete(void **state)
 {
     (void)state;
     struct drop d = two_messages();
-    const char *script = LOGIN "DELE 1\r\nDELE 1\r\nRETR 1\r\nSTAT\r\nLIST\r\nUIDL 1\r\nRSET\r\nSTAT\r\nDELE 2\r\nQUIT\r\n";
+    const char *script = LOGIN "DELE 1\r\nDELE 1\r\nRETR 1\r\nSTAT\r\nLIST\r\nUIDL "
+                               "1\r\nRSET\r\nSTAT\r\nDELE 2\r\nQUIT\r\n";
     check(&plain, &d, script,
           IN "+OK message 1 deleted\r\n-ERR no such message\r\n-ERR no such message\r\n+OK 1 17\r\n"
-             "+OK 1 messages (17 octets)\r\n2 17\r\n.\r\n-ERR no such message\r\n+OK 2 messages (53 octets)\r\n+OK 2 53\r\n"
-             "+OK message 2 deleted\r\n+OK bye\r\n", true);
+             "+OK 1 messages (17 octets)\r\n2 17\r\n.\r\n-ERR no such message\r\n+OK 2 messages "
+             "(53 octets)\r\n+OK 2 53\r\n"
+             "+OK message 2 deleted\r\n+OK bye\r\n",
+          true);
     struct result r = run_split(&plain, &d, str_c(script), 0);
     assert_int_equal(r.updates, 1);
     assert_false(r.deleted[0]);
@@ -231,7 +261,9 @@ static void test_delete(void **state)
     buf_free(&r.out);
 
     d.update_fails = true;
-    check(&plain, &d, LOGIN "DELE 1\r\nQUIT\r\n", IN "+OK message 1 deleted\r\n-ERR [SYS/TEMP] some deleted messages not removed\r\n", true);
+    check(&plain, &d, LOGIN "DELE 1\r\nQUIT\r\n",
+          IN "+OK message 1 deleted\r\n-ERR [SYS/TEMP] some deleted messages not removed\r\n",
+          true);
     r = run_split(&plain, &d, STR(LOGIN "DELE 1\r\n"), 0); /* the connection is lost */
     assert_int_equal(r.updates, 0);
     buf_free(&r.out);
@@ -271,7 +303,9 @@ static void test_line_limit(void **state)
         memset(script, 'x', len);
         memcpy(script, "USER ", 5);
         memcpy(script + len - 2, "\r\n", 3);
-        check(&plain, &d, script, len <= POP3S_LINE_MAX ? GREETING "+OK\r\n" : GREETING "-ERR line too long\r\n", false);
+        check(&plain, &d, script,
+              len <= POP3S_LINE_MAX ? GREETING "+OK\r\n" : GREETING "-ERR line too long\r\n",
+              false);
     }
     struct result r = {0};
     struct pop3s *s = pop3s_new(&plain, NOW);
@@ -353,11 +387,11 @@ static void test_deadlines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_login),        cmocka_unit_test(test_no_password_in_the_open),
-        cmocka_unit_test(test_capa),         cmocka_unit_test(test_read),
-        cmocka_unit_test(test_stuffing),     cmocka_unit_test(test_delete),
-        cmocka_unit_test(test_damaged),      cmocka_unit_test(test_bad_commands),
-        cmocka_unit_test(test_line_limit),   cmocka_unit_test(test_large_listing),
+        cmocka_unit_test(test_login),      cmocka_unit_test(test_no_password_in_the_open),
+        cmocka_unit_test(test_capa),       cmocka_unit_test(test_read),
+        cmocka_unit_test(test_stuffing),   cmocka_unit_test(test_delete),
+        cmocka_unit_test(test_damaged),    cmocka_unit_test(test_bad_commands),
+        cmocka_unit_test(test_line_limit), cmocka_unit_test(test_large_listing),
         cmocka_unit_test(test_deadlines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

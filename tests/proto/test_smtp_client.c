@@ -19,7 +19,8 @@ struct play {
     const char *to[4];
     const char *content;
     int messages;
-    const char *want; /* for each message and recipient "rc code status text;", then "dead: status text" if it died */
+    const char *
+        want; /* for each message and recipient "rc code status text;", then "dead: status text" if it died */
 };
 
 static const char *script_at; /* what is left of the script */
@@ -178,139 +179,214 @@ static void play(const struct play *p)
 #define BODY        ">S: x\n>\n>hi\n>.\n"
 
 static const struct play plays[] = {
-    {"pipelined", HELLO_PIPE GROUP_2 "<250 2.1.0 ok\n<250 2.1.5 ok\n<251 2.1.5 ok\n<354 go\n" BODY
-     "<250 2.0.0 queued as 1\n>QUIT\n<221 bye\n", FROM, TWO,
-     .want = "ok 250 2.0.0 queued as 1;ok 250 2.0.0 queued as 1;"},
-    {"one by one", HELLO_PLAIN ">MAIL FROM:<a@me.test>\n<250 ok\n>RCPT TO:<b@x.test>\n<250 ok\n>RCPT TO:<c@x.test>\n<250 ok\n>DATA\n"
-     "<354 go\n" BODY "<250 taken\n", FROM, TWO, .want = "ok 250  taken;ok 250  taken;"},
-    {"HELO", "<220 old\n>EHLO me.test\n<502 what\n>HELO me.test\n<250 hi\n>MAIL FROM:<a@me.test>\n<250 ok\n>RCPT TO:<b@x.test>\n<250 ok\n"
-     ">DATA\n<354 go\n" BODY "<250 ok\n", FROM, ONE, .want = "ok 250  ok;"},
-    {"HELO refused", "<220 old\n>EHLO me.test\n<550-5.7.1 not\n<550 5.7.1 you\n>HELO me.test\n<550 5.7.1 no\n", FROM, ONE,
-     .want = "temporary 0 5.7.1 HELO: 550 5.7.1 no;dead: 5.7.1 HELO: 550 5.7.1 no"},
+    {"pipelined",
+     HELLO_PIPE GROUP_2 "<250 2.1.0 ok\n<250 2.1.5 ok\n<251 2.1.5 ok\n<354 go\n" BODY
+                        "<250 2.0.0 queued as 1\n>QUIT\n<221 bye\n",
+     FROM, TWO, .want = "ok 250 2.0.0 queued as 1;ok 250 2.0.0 queued as 1;"},
+    {"one by one",
+     HELLO_PLAIN ">MAIL FROM:<a@me.test>\n<250 ok\n>RCPT TO:<b@x.test>\n<250 ok\n>RCPT "
+                 "TO:<c@x.test>\n<250 ok\n>DATA\n"
+                 "<354 go\n" BODY "<250 taken\n",
+     FROM, TWO, .want = "ok 250  taken;ok 250  taken;"},
+    {"HELO",
+     "<220 old\n>EHLO me.test\n<502 what\n>HELO me.test\n<250 hi\n>MAIL FROM:<a@me.test>\n<250 "
+     "ok\n>RCPT TO:<b@x.test>\n<250 ok\n"
+     ">DATA\n<354 go\n" BODY "<250 ok\n",
+     FROM, ONE, .want = "ok 250  ok;"},
+    {"HELO refused",
+     "<220 old\n>EHLO me.test\n<550-5.7.1 not\n<550 5.7.1 you\n>HELO me.test\n<550 5.7.1 no\n",
+     FROM, ONE, .want = "temporary 0 5.7.1 HELO: 550 5.7.1 no;dead: 5.7.1 HELO: 550 5.7.1 no"},
     {"EHLO later", "<220 x\n>EHLO me.test\n<451 4.3.0 busy\n", FROM, ONE,
      .want = "temporary 0 4.3.0 EHLO: 451 4.3.0 busy;dead: 4.3.0 EHLO: 451 4.3.0 busy"},
-    {"what is offered is used", "<220 x\n>EHLO me.test\n<250-x\n<250-size 10000\n<250-8bitmime\n<250-SMTPUTF8\n<250 Pipelining\n"
-     ">MAIL FROM:<> SIZE=12 BODY=8BITMIME SMTPUTF8\n>RCPT TO:<b@x.test>\n>DATA\n<250 ok\n<250 ok\n<354 go\n" BODY "<250 ok\n",
+    {"what is offered is used",
+     "<220 x\n>EHLO me.test\n<250-x\n<250-size 10000\n<250-8bitmime\n<250-SMTPUTF8\n<250 "
+     "Pipelining\n"
+     ">MAIL FROM:<> SIZE=12 BODY=8BITMIME SMTPUTF8\n>RCPT TO:<b@x.test>\n>DATA\n<250 ok\n<250 "
+     "ok\n<354 go\n" BODY "<250 ok\n",
      .env = {.size = 12, .body_8bit = true, .smtputf8 = true}, ONE, .want = "ok 250  ok;"},
-    {"an address asks for SMTPUTF8", "<220 x\n>EHLO me.test\n<250-x\n<250 SMTPUTF8\n>MAIL FROM:<a@me.test> SMTPUTF8\n<250 ok\n"
-     ">RCPT TO:<\xc3\xbc@x.test>\n<250 ok\n>DATA\n<354 go\n" BODY "<250 ok\n", FROM, .to = {"\xc3\xbc@x.test"},
-     .content = "S: x\r\n\r\nhi\r\n", .messages = 1, .want = "ok 250  ok;"},
-    {"an address needs SMTPUTF8", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n" BODY "<250 ok\n", FROM,
-     .to = {"\xc3\xbc@x.test", "b@x.test"}, .content = "S: x\r\n\r\nhi\r\n", .messages = 1,
-     .want = "permanent 0 5.6.7 the next server does not take internationalized addresses (SMTPUTF8);ok 250  ok;"},
+    {"an address asks for SMTPUTF8",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 SMTPUTF8\n>MAIL FROM:<a@me.test> SMTPUTF8\n<250 ok\n"
+     ">RCPT TO:<\xc3\xbc@x.test>\n<250 ok\n>DATA\n<354 go\n" BODY "<250 ok\n",
+     FROM, .to = {"\xc3\xbc@x.test"}, .content = "S: x\r\n\r\nhi\r\n", .messages = 1,
+     .want = "ok 250  ok;"},
+    {"an address needs SMTPUTF8", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n" BODY "<250 ok\n",
+     FROM, .to = {"\xc3\xbc@x.test", "b@x.test"}, .content = "S: x\r\n\r\nhi\r\n", .messages = 1,
+     .want = "permanent 0 5.6.7 the next server does not take internationalized addresses "
+             "(SMTPUTF8);ok 250  ok;"},
     {"no 8BITMIME", HELLO_PIPE ">QUIT\n<221 ok\n", .env = {.body_8bit = true}, ONE,
      .want = "permanent 0 5.6.3 the next server does not take 8-bit content (8BITMIME);"},
     {"no SMTPUTF8", HELLO_PIPE ">QUIT\n<221 ok\n", .env = {.smtputf8 = true}, ONE,
      .want = "permanent 0 5.6.7 the next server does not take internationalized mail (SMTPUTF8);"},
     {"too large", "<220 x\n>EHLO me.test\n<250-x\n<250 SIZE 8\n>QUIT\n!eof\n", FROM, ONE,
      .want = "permanent 0 5.3.4 the message is larger than the next server takes;"},
-    {"just fits", "<220 x\n>EHLO me.test\n<250-x\n<250 SIZE 9\n>MAIL FROM:<a@me.test> SIZE=9\n<552 5.3.4 no\n", FROM, ONE,
-     .want = "permanent 552 5.3.4 no;"},
-    {"SIZE 0 is no limit", "<220 x\n>EHLO me.test\n<250-x\n<250 SIZE 0\n>MAIL FROM:<a@me.test> SIZE=9\n<452 4.3.1 no\n", FROM, ONE,
-     .want = "temporary 452 4.3.1 no;"},
-    {"after success no RSET", HELLO_PIPE GROUP_1 "<250 a\n<250 b\n<354 go\n" BODY "<250 one\n" GROUP_1 "<250 a\n<250 b\n<354 go\n" BODY
-     "<250 two\n", FROM, .to = {"b@x.test"}, .content = "S: x\r\n\r\nhi", .messages = 2, .want = "ok 250  one;ok 250  two;"},
-    {"one refused, the next starts clean", HELLO_PIPE GROUP_2 "<250 ok\n<550 5.1.1 no such user\n<250 ok\n<354 go\n" BODY
-     "<450 4.2.0 not now\n>RSET\n" GROUP_2 "<250 reset\n<250 ok\n<250 ok\n<450 4.2.1 grey\n<354 go\n" BODY "<250 2.0.0 yes\n", FROM,
-     .to = {"b@x.test", "c@x.test"}, .content = "S: x\r\n\r\nhi", .messages = 2,
-     .want = "permanent 550 5.1.1 no such user;temporary 450 4.2.0 not now;ok 250 2.0.0 yes;temporary 450 4.2.1 grey;"},
-    {"all refused, DATA granted", HELLO_PIPE GROUP_2 "<250 ok\n<550 a\n<551 b\n<354 go\n>.\n<250 nothing\n>RSET\n" GROUP_2
-     "<250 ok\n<250 ok\n<550 a\n<551 b\n<354 go\n>.\n<554 no recipients\n", FROM, .to = {"b@x.test", "c@x.test"}, .content = "",
-     .messages = 2, .want = "permanent 550  a;permanent 551  b;permanent 550  a;permanent 551  b;"},
-    {"all refused, DATA too", HELLO_PIPE GROUP_2 "<250 ok\n<450 a\n<550 b\n<554 none\n>QUIT\n<221 x\n", FROM, TWO,
+    {"just fits",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 SIZE 9\n>MAIL FROM:<a@me.test> SIZE=9\n<552 5.3.4 no\n",
+     FROM, ONE, .want = "permanent 552 5.3.4 no;"},
+    {"SIZE 0 is no limit",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 SIZE 0\n>MAIL FROM:<a@me.test> SIZE=9\n<452 4.3.1 no\n",
+     FROM, ONE, .want = "temporary 452 4.3.1 no;"},
+    {"after success no RSET",
+     HELLO_PIPE GROUP_1 "<250 a\n<250 b\n<354 go\n" BODY "<250 one\n" GROUP_1
+                        "<250 a\n<250 b\n<354 go\n" BODY "<250 two\n",
+     FROM, .to = {"b@x.test"}, .content = "S: x\r\n\r\nhi", .messages = 2,
+     .want = "ok 250  one;ok 250  two;"},
+    {"one refused, the next starts clean",
+     HELLO_PIPE GROUP_2 "<250 ok\n<550 5.1.1 no such user\n<250 ok\n<354 go\n" BODY
+                        "<450 4.2.0 not now\n>RSET\n" GROUP_2
+                        "<250 reset\n<250 ok\n<250 ok\n<450 4.2.1 grey\n<354 go\n" BODY
+                        "<250 2.0.0 yes\n",
+     FROM, .to = {"b@x.test", "c@x.test"}, .content = "S: x\r\n\r\nhi", .messages = 2,
+     .want = "permanent 550 5.1.1 no such user;temporary 450 4.2.0 not now;ok 250 2.0.0 "
+             "yes;temporary 450 4.2.1 grey;"},
+    {"all refused, DATA granted",
+     HELLO_PIPE GROUP_2 "<250 ok\n<550 a\n<551 b\n<354 go\n>.\n<250 nothing\n>RSET\n" GROUP_2
+                        "<250 ok\n<250 ok\n<550 a\n<551 b\n<354 go\n>.\n<554 no recipients\n",
+     FROM, .to = {"b@x.test", "c@x.test"}, .content = "", .messages = 2,
+     .want = "permanent 550  a;permanent 551  b;permanent 550  a;permanent 551  b;"},
+    {"all refused, DATA too",
+     HELLO_PIPE GROUP_2 "<250 ok\n<450 a\n<550 b\n<554 none\n>QUIT\n<221 x\n", FROM, TWO,
      .want = "temporary 450  a;permanent 550  b;"},
-    {"one by one, all refused", HELLO_PLAIN ">MAIL FROM:<a@me.test>\n<250 ok\n>RCPT TO:<b@x.test>\n<550 no\n>RSET\n<250 ok\n"
-     ">MAIL FROM:<a@me.test>\n<250 ok\n>RCPT TO:<b@x.test>\n<550 still no\n", FROM, .to = {"b@x.test"}, .content = "", .messages = 2,
+    {"one by one, all refused",
+     HELLO_PLAIN ">MAIL FROM:<a@me.test>\n<250 ok\n>RCPT TO:<b@x.test>\n<550 no\n>RSET\n<250 ok\n"
+                 ">MAIL FROM:<a@me.test>\n<250 ok\n>RCPT TO:<b@x.test>\n<550 still no\n",
+     FROM, .to = {"b@x.test"}, .content = "", .messages = 2,
      .want = "permanent 550  no;permanent 550  still no;"},
-    {"sender refused in a group", HELLO_PIPE GROUP_2 "<550 5.1.8 you\n<503 mail first\n<503 mail first\n<503 rcpt first\n", FROM, TWO,
-     .want = "permanent 550 5.1.8 you;permanent 550 5.1.8 you;"},
-    {"sender refused in a group, DATA granted", HELLO_PIPE GROUP_1 "<450 you\n<250 odd\n<354 very odd\n>.\n<250 ok\n", FROM, ONE,
+    {"sender refused in a group",
+     HELLO_PIPE GROUP_2 "<550 5.1.8 you\n<503 mail first\n<503 mail first\n<503 rcpt first\n", FROM,
+     TWO, .want = "permanent 550 5.1.8 you;permanent 550 5.1.8 you;"},
+    {"sender refused in a group, DATA granted",
+     HELLO_PIPE GROUP_1 "<450 you\n<250 odd\n<354 very odd\n>.\n<250 ok\n", FROM, ONE,
      .want = "temporary 450  you;"},
-    {"sender refused", HELLO_PLAIN ">MAIL FROM:<a@me.test>\n<451 4.7.1 later\n>QUIT\n<221 x\n", FROM, TWO,
-     .want = "temporary 451 4.7.1 later;temporary 451 4.7.1 later;"},
-    {"DATA refused", HELLO_PIPE GROUP_2 "<250 ok\n<250 ok\n<550 no\n<451 4.3.0 full\n>QUIT\n<221 x\n", FROM, TWO,
+    {"sender refused", HELLO_PLAIN ">MAIL FROM:<a@me.test>\n<451 4.7.1 later\n>QUIT\n<221 x\n",
+     FROM, TWO, .want = "temporary 451 4.7.1 later;temporary 451 4.7.1 later;"},
+    {"DATA refused",
+     HELLO_PIPE GROUP_2 "<250 ok\n<250 ok\n<550 no\n<451 4.3.0 full\n>QUIT\n<221 x\n", FROM, TWO,
      .want = "temporary 451 4.3.0 full;permanent 550  no;"},
     {"DATA answered 250", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<250 what\n", FROM, ONE,
-     .want = "temporary 0 4.5.0 unexpected reply 250 to DATA;dead: 4.5.0 unexpected reply 250 to DATA"},
+     .want =
+         "temporary 0 4.5.0 unexpected reply 250 to DATA;dead: 4.5.0 unexpected reply 250 to DATA"},
     {"RCPT answered 354", HELLO_PIPE GROUP_1 "<250 ok\n<354 what\n", FROM, ONE,
      .want = "temporary 0 4.5.0 unexpected reply 354;dead: 4.5.0 unexpected reply 354"},
-    {"too many recipients", HELLO_PIPE GROUP_2 "<250 ok\n<250 ok\n<552 too many\n<354 go\n" BODY "<250 ok\n", FROM, TWO,
+    {"too many recipients",
+     HELLO_PIPE GROUP_2 "<250 ok\n<250 ok\n<552 too many\n<354 go\n" BODY "<250 ok\n", FROM, TWO,
      .want = "ok 250  ok;temporary 552  too many;"},
-    {"mailbox full", HELLO_PIPE GROUP_2 "<250 ok\n<250 ok\n<552 5.2.2 full\n<354 go\n" BODY "<250 ok\n", FROM, TWO,
+    {"mailbox full",
+     HELLO_PIPE GROUP_2 "<250 ok\n<250 ok\n<552 5.2.2 full\n<354 go\n" BODY "<250 ok\n", FROM, TWO,
      .want = "ok 250  ok;permanent 552 5.2.2 full;"},
-    {"LMTP", "<220 l LMTP\n>LHLO me.test\n<250-l\n<250 PIPELINING\n" ">MAIL FROM:<a@me.test>\n>RCPT TO:<b@x.test>\n>RCPT TO:<c@x.test>\n"
-     ">RCPT TO:<d@x.test>\n>DATA\n<250 ok\n<250 ok\n<550 no\n<250 ok\n<354 go\n" BODY "<250 2.1.5 b\n<452 4.2.2 d full\n>QUIT\n<221 x\n",
-     true, FROM, .to = {"b@x.test", "c@x.test", "d@x.test"}, .content = "S: x\r\n\r\nhi", .messages = 1,
-     .want = "ok 250 2.1.5 b;permanent 550  no;temporary 452 4.2.2 d full;"},
-    {"LMTP lost between replies", "<220 l LMTP\n>LHLO me.test\n<250-l\n<250 PIPELINING\n" GROUP_2 "<250 ok\n<250 ok\n<250 ok\n<354 go\n"
-     BODY "<250 2.1.5 b\n!eof\n", true, FROM, TWO,
+    {"LMTP",
+     "<220 l LMTP\n>LHLO me.test\n<250-l\n<250 PIPELINING\n"
+     ">MAIL FROM:<a@me.test>\n>RCPT TO:<b@x.test>\n>RCPT TO:<c@x.test>\n"
+     ">RCPT TO:<d@x.test>\n>DATA\n<250 ok\n<250 ok\n<550 no\n<250 ok\n<354 go\n" BODY
+     "<250 2.1.5 b\n<452 4.2.2 d full\n>QUIT\n<221 x\n",
+     true, FROM, .to = {"b@x.test", "c@x.test", "d@x.test"}, .content = "S: x\r\n\r\nhi",
+     .messages = 1, .want = "ok 250 2.1.5 b;permanent 550  no;temporary 452 4.2.2 d full;"},
+    {"LMTP lost between replies",
+     "<220 l LMTP\n>LHLO me.test\n<250-l\n<250 PIPELINING\n" GROUP_2
+     "<250 ok\n<250 ok\n<250 ok\n<354 go\n" BODY "<250 2.1.5 b\n!eof\n",
+     true, FROM, TWO,
      .want = "ok 250 2.1.5 b;closed 0 4.4.2 connection lost in reply to the end of the message;"
              "dead: 4.4.2 connection lost in reply to the end of the message"},
     {"LMTP has no HELO", "<220 l\n>LHLO me.test\n<500 what\n", true, FROM, ONE,
      .want = "temporary 0 4.3.2 EHLO: 500 what;dead: 4.3.2 EHLO: 500 what"},
     {"greeting 554", "<554-5.3.2 no\n<554 5.3.2 service\n", FROM, ONE,
-     .want = "temporary 0 5.3.2 greeting: 554 5.3.2 no service;dead: 5.3.2 greeting: 554 5.3.2 no service"},
+     .want = "temporary 0 5.3.2 greeting: 554 5.3.2 no service;dead: 5.3.2 greeting: 554 5.3.2 no "
+             "service"},
     {"greeting 421", "<421 4.3.2 full\n", FROM, ONE,
-     .want = "temporary 0 4.3.2 closed by the peer: 421 4.3.2 full;dead: 4.3.2 closed by the peer: 421 4.3.2 full"},
-    {"no greeting", "!eof\n", FROM, ONE, .want = "closed 0 4.4.2 connection lost waiting for the greeting;"
-                                                 "dead: 4.4.2 connection lost waiting for the greeting"},
+     .want = "temporary 0 4.3.2 closed by the peer: 421 4.3.2 full;dead: 4.3.2 closed by the peer: "
+             "421 4.3.2 full"},
+    {"no greeting", "!eof\n", FROM, ONE,
+     .want = "closed 0 4.4.2 connection lost waiting for the greeting;"
+             "dead: 4.4.2 connection lost waiting for the greeting"},
     {"greeting times out", "!expire\n", FROM, ONE,
-     .want = "temporary 0 4.4.2 timed out waiting for the greeting;dead: 4.4.2 timed out waiting for the greeting"},
+     .want = "temporary 0 4.4.2 timed out waiting for the greeting;dead: 4.4.2 timed out waiting "
+             "for the greeting"},
     {"421 to MAIL", HELLO_PIPE GROUP_2 "<421 4.4.5 enough\n", FROM, TWO,
-     .want = "temporary 421 4.4.5 enough;temporary 421 4.4.5 enough;dead: 4.4.5 closed by the peer: 421 4.4.5 enough"},
+     .want = "temporary 421 4.4.5 enough;temporary 421 4.4.5 enough;dead: 4.4.5 closed by the "
+             "peer: 421 4.4.5 enough"},
     {"421 to RCPT", HELLO_PIPE GROUP_2 "<250 ok\n<550 5.1.1 no\n<421 4.4.5 enough\n", FROM, TWO,
-     .want = "permanent 550 5.1.1 no;temporary 421 4.4.5 enough;dead: 4.4.5 closed by the peer: 421 4.4.5 enough"},
-    {"421 to the message", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n" BODY "<421 4.3.0 disk\n", FROM, ONE,
+     .want = "permanent 550 5.1.1 no;temporary 421 4.4.5 enough;dead: 4.4.5 closed by the peer: "
+             "421 4.4.5 enough"},
+    {"421 to the message",
+     HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n" BODY "<421 4.3.0 disk\n", FROM, ONE,
      .want = "temporary 421 4.3.0 disk;dead: 4.3.0 closed by the peer: 421 4.3.0 disk"},
-    {"421 between messages", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n" BODY "<250 ok\n<421 idle\n", FROM, ONE,
+    {"421 between messages",
+     HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n" BODY "<250 ok\n<421 idle\n", FROM, ONE,
      .want = "ok 250  ok;dead: 4.3.2 closed by the peer: 421 idle"},
-    {"a reply too many", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n" BODY "<250 ok\n<250 ok\n", FROM, ONE,
-     .want = "ok 250  ok;dead: 4.3.2 a reply nobody asked for: 250 ok"},
-    {"content answered before it was sent", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n<250 queued\n", FROM, ONE,
-     .want = "temporary 0 4.3.2 a reply nobody asked for: 250 queued;dead: 4.3.2 a reply nobody asked for: 250 queued"},
-    {"a command answered before it was sent", HELLO_PLAIN ">MAIL FROM:<a@me.test>\n<250 ok\n<250 ok\n", FROM, ONE,
-     .want = "temporary 0 4.5.0 a reply came before its command;dead: 4.5.0 a reply came before its command"},
+    {"a reply too many", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n" BODY "<250 ok\n<250 ok\n",
+     FROM, ONE, .want = "ok 250  ok;dead: 4.3.2 a reply nobody asked for: 250 ok"},
+    {"content answered before it was sent",
+     HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n<250 queued\n", FROM, ONE,
+     .want = "temporary 0 4.3.2 a reply nobody asked for: 250 queued;dead: 4.3.2 a reply nobody "
+             "asked for: 250 queued"},
+    {"a command answered before it was sent",
+     HELLO_PLAIN ">MAIL FROM:<a@me.test>\n<250 ok\n<250 ok\n", FROM, ONE,
+     .want = "temporary 0 4.5.0 a reply came before its command;dead: 4.5.0 a reply came before "
+             "its command"},
     {"EHLO answered with the greeting", "<220 x\n<250 x\n", FROM, ONE,
-     .want = "temporary 0 4.3.2 a reply nobody asked for: 250 x;dead: 4.3.2 a reply nobody asked for: 250 x"},
+     .want = "temporary 0 4.3.2 a reply nobody asked for: 250 x;dead: 4.3.2 a reply nobody asked "
+             "for: 250 x"},
     {"lost in the group", HELLO_PIPE GROUP_2 "<250 ok\n<550 no\n!eof\n", FROM, TWO,
-     .want = "permanent 550  no;closed 0 4.4.2 connection lost in reply to RCPT TO;dead: 4.4.2 connection lost in reply to RCPT TO"},
-    {"lost after the dot", HELLO_PIPE GROUP_2 "<250 ok\n<550 no\n<250 ok\n<354 go\n" BODY "!eof\n", FROM, TWO,
+     .want = "permanent 550  no;closed 0 4.4.2 connection lost in reply to RCPT TO;dead: 4.4.2 "
+             "connection lost in reply to RCPT TO"},
+    {"lost after the dot", HELLO_PIPE GROUP_2 "<250 ok\n<550 no\n<250 ok\n<354 go\n" BODY "!eof\n",
+     FROM, TWO,
      .want = "permanent 550  no;closed 0 4.4.2 connection lost in reply to the end of the message;"
              "dead: 4.4.2 connection lost in reply to the end of the message"},
-    {"timed out after the dot", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n" BODY "!expire\n", FROM, ONE,
-     .want = "closed 0 4.4.2 timed out in reply to the end of the message;dead: 4.4.2 timed out in reply to the end of the message"},
-    {"nonsense after the dot", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n" BODY "<OK\n", FROM, ONE,
+    {"timed out after the dot", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n" BODY "!expire\n",
+     FROM, ONE,
+     .want = "closed 0 4.4.2 timed out in reply to the end of the message;dead: 4.4.2 timed out in "
+             "reply to the end of the message"},
+    {"nonsense after the dot", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n" BODY "<OK\n", FROM,
+     ONE,
      .want = "closed 0 4.5.0 no valid SMTP reply in reply to the end of the message;"
              "dead: 4.5.0 no valid SMTP reply in reply to the end of the message"},
-    {"RSET refused", HELLO_PIPE GROUP_1 "<250 ok\n<550 no\n<503 no\n>RSET\n" GROUP_1 "<500 what\n", FROM, .to = {"b@x.test"}, .content = "",
-     .messages = 2, .want = "permanent 550  no;temporary 0 4.5.0 RSET was refused with 500;dead: 4.5.0 RSET was refused with 500"},
-    {"bare CR", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n", FROM, .to = {"b@x.test"}, .content = "a\r\nb\rc\r\n", .messages = 1,
-     .want = "permanent 0 5.6.0 the message has a bare CR, a bare LF or a NUL, which mail cannot carry;"
-             "dead: 5.6.0 the message has a bare CR, a bare LF or a NUL, which mail cannot carry"},
-    {"bare CR at the end", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n", FROM, .to = {"b@x.test"}, .content = "a\r", .messages = 1,
-     .want = "permanent 0 5.6.0 the message has a bare CR, a bare LF or a NUL, which mail cannot carry;"
-             "dead: 5.6.0 the message has a bare CR, a bare LF or a NUL, which mail cannot carry"},
-    {"commands in an address", HELLO_PIPE GROUP_1 "<250 ok\n<550 no\n<503 x\n", FROM, .to = {"b@x.test>\r\nRSET", "b@x.test"}, .content = "",
-     .messages = 1, .want = "permanent 0 5.1.3 the address cannot be sent;permanent 550  no;"},
-    {"bare LF, controls, NUL and bad UTF-8 in replies", HELLO_PIPE GROUP_1 "<250 ok\\\n<550-5.1.1 \x1b[2J\x01\xff\xc3\xbc\\\n"
-     "<550 5.1.1 a\tb\x7f\n<503 x\n", FROM, ONE, .want = "permanent 550 5.1.1 ?[2J??\xc3\xbc a b?;"},
-    {"status of another class is text", HELLO_PIPE GROUP_1 "<250 ok\n<550 4.1.1 hm\n<503 x\n", FROM, ONE,
-     .want = "permanent 550  4.1.1 hm;"},
-    {"no status at all", HELLO_PIPE GROUP_1 "<250 ok\n<550 5.1.1.1 x\n<503 x\n", FROM, ONE, .want = "permanent 550  5.1.1.1 x;"},
-    {"no status: 4 digits", HELLO_PIPE GROUP_1 "<250 ok\n<550 5.1.1000 x\n<503 x\n", FROM, ONE, .want = "permanent 550  5.1.1000 x;"},
-    {"status alone", HELLO_PIPE GROUP_1 "<250 ok\n<550 5.999.999\n<503\n", FROM, ONE, .want = "permanent 550 5.999.999 ;"},
-    {"codes differ within their class", HELLO_PIPE GROUP_1 "<250 ok\n<550-5.1.1 a\n<551 5.1.6 b\n<503 x\n", FROM, ONE,
+    {"RSET refused", HELLO_PIPE GROUP_1 "<250 ok\n<550 no\n<503 no\n>RSET\n" GROUP_1 "<500 what\n",
+     FROM, .to = {"b@x.test"}, .content = "", .messages = 2,
+     .want = "permanent 550  no;temporary 0 4.5.0 RSET was refused with 500;dead: 4.5.0 RSET was "
+             "refused with 500"},
+    {"bare CR", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n", FROM, .to = {"b@x.test"},
+     .content = "a\r\nb\rc\r\n", .messages = 1,
+     .want =
+         "permanent 0 5.6.0 the message has a bare CR, a bare LF or a NUL, which mail cannot carry;"
+         "dead: 5.6.0 the message has a bare CR, a bare LF or a NUL, which mail cannot carry"},
+    {"bare CR at the end", HELLO_PIPE GROUP_1 "<250 ok\n<250 ok\n<354 go\n", FROM,
+     .to = {"b@x.test"}, .content = "a\r", .messages = 1,
+     .want =
+         "permanent 0 5.6.0 the message has a bare CR, a bare LF or a NUL, which mail cannot carry;"
+         "dead: 5.6.0 the message has a bare CR, a bare LF or a NUL, which mail cannot carry"},
+    {"commands in an address", HELLO_PIPE GROUP_1 "<250 ok\n<550 no\n<503 x\n", FROM,
+     .to = {"b@x.test>\r\nRSET", "b@x.test"}, .content = "", .messages = 1,
+     .want = "permanent 0 5.1.3 the address cannot be sent;permanent 550  no;"},
+    {"bare LF, controls, NUL and bad UTF-8 in replies",
+     HELLO_PIPE GROUP_1 "<250 ok\\\n<550-5.1.1 \x1b[2J\x01\xff\xc3\xbc\\\n"
+                        "<550 5.1.1 a\tb\x7f\n<503 x\n",
+     FROM, ONE, .want = "permanent 550 5.1.1 ?[2J??\xc3\xbc a b?;"},
+    {"status of another class is text", HELLO_PIPE GROUP_1 "<250 ok\n<550 4.1.1 hm\n<503 x\n", FROM,
+     ONE, .want = "permanent 550  4.1.1 hm;"},
+    {"no status at all", HELLO_PIPE GROUP_1 "<250 ok\n<550 5.1.1.1 x\n<503 x\n", FROM, ONE,
+     .want = "permanent 550  5.1.1.1 x;"},
+    {"no status: 4 digits", HELLO_PIPE GROUP_1 "<250 ok\n<550 5.1.1000 x\n<503 x\n", FROM, ONE,
+     .want = "permanent 550  5.1.1000 x;"},
+    {"status alone", HELLO_PIPE GROUP_1 "<250 ok\n<550 5.999.999\n<503\n", FROM, ONE,
+     .want = "permanent 550 5.999.999 ;"},
+    {"codes differ within their class",
+     HELLO_PIPE GROUP_1 "<250 ok\n<550-5.1.1 a\n<551 5.1.6 b\n<503 x\n", FROM, ONE,
      .want = "permanent 551 5.1.6 a b;"},
     {"codes differ in class", HELLO_PIPE GROUP_1 "<250 ok\n<550-a\n<250 b\n", FROM, ONE,
-     .want = "temporary 0 4.5.0 no valid SMTP reply in reply to RCPT TO;dead: 4.5.0 no valid SMTP reply in reply to RCPT TO"},
+     .want = "temporary 0 4.5.0 no valid SMTP reply in reply to RCPT TO;dead: 4.5.0 no valid SMTP "
+             "reply in reply to RCPT TO"},
     {"code 999", HELLO_PIPE GROUP_1 "<999 ok\n", FROM, ONE,
-     .want = "temporary 0 4.5.0 no valid SMTP reply in reply to MAIL FROM;dead: 4.5.0 no valid SMTP reply in reply to MAIL FROM"},
+     .want = "temporary 0 4.5.0 no valid SMTP reply in reply to MAIL FROM;dead: 4.5.0 no valid "
+             "SMTP reply in reply to MAIL FROM"},
     {"code 199", HELLO_PIPE GROUP_1 "<199 ok\n", FROM, ONE,
-     .want = "temporary 0 4.5.0 no valid SMTP reply in reply to MAIL FROM;dead: 4.5.0 no valid SMTP reply in reply to MAIL FROM"},
+     .want = "temporary 0 4.5.0 no valid SMTP reply in reply to MAIL FROM;dead: 4.5.0 no valid "
+             "SMTP reply in reply to MAIL FROM"},
     {"no blank after the code", HELLO_PIPE GROUP_1 "<250ok\n", FROM, ONE,
-     .want = "temporary 0 4.5.0 no valid SMTP reply in reply to MAIL FROM;dead: 4.5.0 no valid SMTP reply in reply to MAIL FROM"},
+     .want = "temporary 0 4.5.0 no valid SMTP reply in reply to MAIL FROM;dead: 4.5.0 no valid "
+             "SMTP reply in reply to MAIL FROM"},
     {"an empty line", HELLO_PIPE GROUP_1 "<\n", FROM, ONE,
-     .want = "temporary 0 4.5.0 no valid SMTP reply in reply to MAIL FROM;dead: 4.5.0 no valid SMTP reply in reply to MAIL FROM"},
+     .want = "temporary 0 4.5.0 no valid SMTP reply in reply to MAIL FROM;dead: 4.5.0 no valid "
+             "SMTP reply in reply to MAIL FROM"},
 };
 
 static void test_plays(void **state)
@@ -344,11 +420,14 @@ static struct smtpc *greeted(const char *ehlo)
 static void test_features(void **state)
 {
     (void)state;
-    struct smtpc *c = greeted("250-PIPELINING is my name\r\n250-SIZE\r\n250-CHUNKING\r\n250-ENHANCEDSTATUSCODES\r\n250-X-FOO a b\r\n250 STARTTLS\r\n");
+    struct smtpc *c = greeted("250-PIPELINING is my "
+                              "name\r\n250-SIZE\r\n250-CHUNKING\r\n250-ENHANCEDSTATUSCODES\r\n250-"
+                              "X-FOO a b\r\n250 STARTTLS\r\n");
     const struct smtpc_features *f = smtpc_features(c);
     assert_true(str_eq(smtpc_peer_name(c), STR("mx.test")));
     assert_true(f->esmtp && f->size && f->chunking && f->enhanced && f->starttls);
-    assert_false(f->pipelining || f->body_8bit || f->smtputf8); /* the first line is a name, no keyword */
+    assert_false(f->pipelining || f->body_8bit ||
+                 f->smtputf8); /* the first line is a name, no keyword */
     assert_int_equal(f->size_max, 0);
     smtpc_free(c);
 }
@@ -462,7 +541,11 @@ static void test_many_recipients(void **state)
         most = asked - answered > most ? asked - answered : most;
         char reply[64];
         int i = answered - 1; /* the recipient answered now; -1 is MAIL, N is DATA */
-        int n = snprintf(reply, sizeof reply, "%d r%d\r\n", i == N ? 354 : i >= 0 && i % 3 == 0 ? 550 : 250, i);
+        int n = snprintf(reply, sizeof reply, "%d r%d\r\n",
+                         i == N                 ? 354
+                         : i >= 0 && i % 3 == 0 ? 550
+                                                : 250,
+                         i);
         smtpc_feed(c, str_of(reply, (size_t)n));
         answered++;
     }
@@ -581,7 +664,9 @@ static void test_content_bound(void **state)
     smtpc_content(c, str_of(dots + 1, 2)); /* bare CR after 'a'? no: "\r\n" ends the line */
     assert_int_equal(smtpc_want(c), SMTPC_OUTPUT);
     for (int i = 0; i < 3; i++)
-        smtpc_content(c, str_of(dots, sizeof dots - 1)); /* a caller that does not pump: stopped, nothing overrun */
+        smtpc_content(
+            c, str_of(dots,
+                      sizeof dots - 1)); /* a caller that does not pump: stopped, nothing overrun */
     assert_int_equal(smtpc_want(c), SMTPC_DEAD);
     assert_int_equal(smtpc_error(c)->rc, RC_TEMP);
     smtpc_free(c);
@@ -590,10 +675,14 @@ static void test_content_bound(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plays),          cmocka_unit_test(test_features),
-        cmocka_unit_test(test_timeouts),       cmocka_unit_test(test_reply_limits),
-        cmocka_unit_test(test_reply_text_bound), cmocka_unit_test(test_many_recipients),
-        cmocka_unit_test(test_untouched),      cmocka_unit_test(test_content),
+        cmocka_unit_test(test_plays),
+        cmocka_unit_test(test_features),
+        cmocka_unit_test(test_timeouts),
+        cmocka_unit_test(test_reply_limits),
+        cmocka_unit_test(test_reply_text_bound),
+        cmocka_unit_test(test_many_recipients),
+        cmocka_unit_test(test_untouched),
+        cmocka_unit_test(test_content),
         cmocka_unit_test(test_content_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,9 +9,11 @@
 
 #include "proto/smtp/path.h"
 
-#define L64  "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggg"
-#define L63  "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggg"
-#define D189 L63 "." L63 "." "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffg"
+#define L64 "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggg"
+#define L63 "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggg"
+#define D189        \
+    L63 "." L63 "." \
+        "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffg"
 
 struct row {
     const char *in; /* with brackets */
@@ -48,7 +50,8 @@ static const struct row rows[] = {
     {"<" L64 "z@x.org>", SMTP_PATH_LOCAL_LONG, NULL, NULL, NULL},
     {"<" L64 "@" D189 ">", SMTP_PATH_OK, L64, D189, NULL}, /* 256 with the brackets */
     {"<" L64 "@" D189 "z>", SMTP_PATH_LONG, NULL, NULL, NULL},
-    {"<a@" L63 "." L63 "." L63 "." L63 ">", SMTP_PATH_LONG, NULL, NULL, NULL}, /* 255 octets: a domain, but no path */
+    {"<a@" L63 "." L63 "." L63 "." L63 ">", SMTP_PATH_LONG, NULL, NULL,
+     NULL}, /* 255 octets: a domain, but no path */
     {"<a@" L63 "." L63 "." L63 "." L64 ">", SMTP_PATH_DOMAIN_LONG, NULL, NULL, NULL},
     {"<a@" L64 ".org>", SMTP_PATH_SYNTAX, NULL, NULL, NULL}, /* a label of 64 */
     {"<a>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
@@ -71,7 +74,8 @@ static const struct row rows[] = {
     {"<a@x..org>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<a@-x.org>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<a@x-.org>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
-    {"<a@x_y.org>", SMTP_PATH_SYNTAX, NULL, NULL, NULL}, /* 4.1.2: the underscore is not permitted */
+    {"<a@x_y.org>", SMTP_PATH_SYNTAX, NULL, NULL,
+     NULL}, /* 4.1.2: the underscore is not permitted */
     {"<a@x(us).org>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<u@v%us>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<u\xef\xbc\xa0v@x>", SMTP_PATH_OK, "u\xef\xbc\xa0v", "x", NULL}, /* U+FF20 is no @ */
@@ -92,7 +96,8 @@ static const struct row rows[] = {
     {"<@one.org:>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<u@[192.0.2.256]>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<u@[192.0.2]>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
-    {"<u@[2001:db8::1]>", SMTP_PATH_OK, "u", "2001:db8::1", NULL}, /* by the grammar a General-address-literal, of no known form */
+    {"<u@[2001:db8::1]>", SMTP_PATH_OK, "u", "2001:db8::1",
+     NULL}, /* by the grammar a General-address-literal, of no known form */
     {"<u@[IPv6:192.0.2.1]>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<u@[IPv6:]>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<u@[]>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
@@ -133,7 +138,8 @@ static void test_table(void **state)
             /* What was written means the same when it is read again. */
             struct smtp_path again;
             assert_int_equal(smtp_address_parse(text, &a, &again), SMTP_PATH_OK);
-            assert_true(str_eq(again.local, p.local) && str_eq(again.domain, p.domain) && again.kind == p.kind);
+            assert_true(str_eq(again.local, p.local) && str_eq(again.domain, p.domain) &&
+                        again.kind == p.kind);
         } else {
             assert_int_equal(rest.len, strlen(r->in)); /* nothing was taken */
         }

@@ -12,12 +12,21 @@
 
 static struct smtps_config config(void)
 {
-    return (struct smtps_config){.hostname = STR("mx.example.test"), .size_max = 4 << 20, .recipients_max = 1000,
-                                 .messages_max = 1000000, .errors_soft = 1000000, .errors_hard = 1000000,
-                                 .junk_max = 1000000, .idle_s = 300, .data_floor_bps = 500};
+    return (struct smtps_config){.hostname = STR("mx.example.test"),
+                                 .size_max = 4 << 20,
+                                 .recipients_max = 1000,
+                                 .messages_max = 1000000,
+                                 .errors_soft = 1000000,
+                                 .errors_hard = 1000000,
+                                 .junk_max = 1000000,
+                                 .idle_s = 300,
+                                 .data_floor_bps = 500};
 }
 
-static void feed(struct harness *h, const struct smtps_config *c, const char *text) { harness_feed(h, c, str_c(text)); }
+static void feed(struct harness *h, const struct smtps_config *c, const char *text)
+{
+    harness_feed(h, c, str_c(text));
+}
 
 static void expect_said(struct harness *h, const char *want)
 {
@@ -61,7 +70,8 @@ static void reference(str_t bytes, struct reference *r)
     r->consumed = (size_t)(end - all) + 5 - 2;
     size_t stop = (size_t)(end - all) + 2;
     for (size_t i = 2; i < stop; i++) {
-        if (all[i] == '\0' || (all[i] == '\r' && all[i + 1] != '\n') || (all[i] == '\n' && all[i - 1] != '\r'))
+        if (all[i] == '\0' || (all[i] == '\r' && all[i + 1] != '\n') ||
+            (all[i] == '\n' && all[i - 1] != '\r'))
             r->bad = true;
         if (all[i] == '.' && all[i - 1] == '\n' && all[i - 2] == '\r')
             continue;
@@ -77,10 +87,12 @@ static void check_body(str_t bytes, size_t cut, const struct reference *r)
     if (cut > 0)
         harness_feed(&h, &c, str_first(bytes, cut));
     harness_feed(&h, &c, str_from(bytes, cut));
-    assert_true(str_starts(buf_str(&h.said), r->bad ? STR("554 5.6.0 ") : STR("250 2.0.0 queued\r\n")));
+    assert_true(
+        str_starts(buf_str(&h.said), r->bad ? STR("554 5.6.0 ") : STR("250 2.0.0 queued\r\n")));
     str_t stored = buf_str(&h.stored), head = STR("M: <a@x> <b@y>\n");
     if (!r->bad) {
-        assert_true(str_starts(stored, head) && str_starts(str_from(stored, head.len), str_of(r->content, r->len)));
+        assert_true(str_starts(stored, head) &&
+                    str_starts(str_from(stored, head.len), str_of(r->content, r->len)));
         if (r->consumed == bytes.len)
             assert_int_equal(stored.len, head.len + r->len);
     }
@@ -117,13 +129,15 @@ static void test_unusual_line_ends(void **state)
 {
     (void)state;
     /* VT, FF, NEL, U+2028 are no line ends for anybody here: the dot between them is content, the message is clean. */
-    static const char *const around[] = {"\v", "\f", "\xc2\x85", "\xe2\x80\xa8", "\r\n.\v", " ", "\t"};
+    static const char *const around[] = {"\v",      "\f", "\xc2\x85", "\xe2\x80\xa8",
+                                         "\r\n.\v", " ",  "\t"};
     for (size_t i = 0; i < sizeof around / sizeof *around; i++) {
         struct smtps_config c = config();
         struct harness h;
         open_data(&h, &c);
         char body[128];
-        snprintf(body, sizeof body, "x%s.%s\r\nMAIL FROM:<canary@x>\r\n.\r\n", around[i], around[i]);
+        snprintf(body, sizeof body, "x%s.%s\r\nMAIL FROM:<canary@x>\r\n.\r\n", around[i],
+                 around[i]);
         feed(&h, &c, body);
         expect_said(&h, "250 2.0.0 queued\r\n");
         assert_int_equal(h.mails, 1);
@@ -169,9 +183,11 @@ static void test_many_recipients(void **state)
     local[64] = '\0';
     for (int i = 0; i < 1001; i++) {
         buf_clear(&h.said);
-        snprintf(line, sizeof line, "RCPT TO:<%s@d%04d.%s.%s.example>\r\n", local, i, local + 2, local + 5);
+        snprintf(line, sizeof line, "RCPT TO:<%s@d%04d.%s.%s.example>\r\n", local, i, local + 2,
+                 local + 5);
         feed(&h, &c, line);
-        expect_said(&h, i < 1000 ? "250 2.1.5 recipient ok\r\n" : "452 4.5.3 too many recipients\r\n");
+        expect_said(&h,
+                    i < 1000 ? "250 2.1.5 recipient ok\r\n" : "452 4.5.3 too many recipients\r\n");
     }
     harness_close(&h);
 }
@@ -373,7 +389,10 @@ static unsigned rnd(unsigned n)
     return (unsigned)(seed >> 33) % n;
 }
 
-static void model_reset(struct model *m) { *m = (struct model){.hello = m->hello, .esmtp = m->esmtp}; }
+static void model_reset(struct model *m)
+{
+    *m = (struct model){.hello = m->hello, .esmtp = m->esmtp};
+}
 
 static int model_mail(struct model *m, int code)
 {
@@ -432,15 +451,14 @@ static int random_step(struct harness *h, const struct smtps_config *c, struct m
         m->hello = true;
         return 250;
     case 2: feed(h, c, "HELO \r\n"); return 501;
-    case 3: feed(h, c, "RSET\r\n"); model_reset(m); return 250;
+    case 3:
+        feed(h, c, "RSET\r\n");
+        model_reset(m);
+        return 250;
     case 4: feed(h, c, "NOOP\r\n"); return 250;
     case 5: feed(h, c, "VRFY x\r\n"); return 252;
-    case 6:
-        feed(h, c, "MAIL FROM:<refused@x>\r\n");
-        return model_mail(m, 550);
-    case 7:
-        feed(h, c, "MAIL FROM:<a@>\r\n");
-        return model_mail(m, 501);
+    case 6: feed(h, c, "MAIL FROM:<refused@x>\r\n"); return model_mail(m, 550);
+    case 7: feed(h, c, "MAIL FROM:<a@>\r\n"); return model_mail(m, 501);
     case 8:
     case 9:
         refusing = rnd(4) == 0;
@@ -464,7 +482,9 @@ static int random_step(struct harness *h, const struct smtps_config *c, struct m
         model_reset(m);
         return refusing ? 554 : 250;
     case 14:
-        feed(h, c, m->hello ? "BDAT 3\r\nabc" : "BDAT 0\r\n"); /* before the hello nothing may be pipelined */
+        feed(h, c,
+             m->hello ? "BDAT 3\r\nabc"
+                      : "BDAT 0\r\n"); /* before the hello nothing may be pipelined */
         return model_bdat(m, false, false);
     default:
         if (!m->hello) {
@@ -494,7 +514,8 @@ static void test_model(void **state)
             snprintf(code, sizeof code, "%d", want);
             str_t said = buf_str(&h.said), line;
             if (!str_starts(said, str_c(code)))
-                print_error("run %d step %d: model says %d, engine " STR_FMT "\n", run, i, want, STR_ARG(said));
+                print_error("run %d step %d: model says %d, engine " STR_FMT "\n", run, i, want,
+                            STR_ARG(said));
             assert_true(str_starts(said, str_c(code)));
             /* One reply only: every line is of this code. */
             for (; str_cut(&said, '\n', &line);)
@@ -510,12 +531,18 @@ static void test_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_end_of_data_exhaustive), cmocka_unit_test(test_unusual_line_ends),
-        cmocka_unit_test(test_body_line_limit),        cmocka_unit_test(test_many_recipients),
-        cmocka_unit_test(test_chunk_count),            cmocka_unit_test(test_reply_line),
-        cmocka_unit_test(test_flush),                  cmocka_unit_test(test_deadlines),
-        cmocka_unit_test(test_tarpit),                 cmocka_unit_test(test_before_greeting),
-        cmocka_unit_test(test_shutdown),               cmocka_unit_test(test_content_slices),
+        cmocka_unit_test(test_end_of_data_exhaustive),
+        cmocka_unit_test(test_unusual_line_ends),
+        cmocka_unit_test(test_body_line_limit),
+        cmocka_unit_test(test_many_recipients),
+        cmocka_unit_test(test_chunk_count),
+        cmocka_unit_test(test_reply_line),
+        cmocka_unit_test(test_flush),
+        cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_tarpit),
+        cmocka_unit_test(test_before_greeting),
+        cmocka_unit_test(test_shutdown),
+        cmocka_unit_test(test_content_slices),
         cmocka_unit_test(test_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,14 +30,17 @@ enum { GROUPS_MAX = 200, SPLITS_MAX = 6000 };
 struct scenario {
     struct smtps_config config;
     struct buf client, server, stored;
-    size_t end[GROUPS_MAX];        /* of each group in client */
+    size_t end[GROUPS_MAX];         /* of each group in client */
     size_t server_from[GROUPS_MAX]; /* where its replies begin in server */
     size_t n;
     bool unsplit, close;
     int aborts;
 };
 
-static size_t hex(char c) { return ascii_digit(c) ? (size_t)(c - '0') : (size_t)(ascii_lower(c) - 'a' + 10); }
+static size_t hex(char c)
+{
+    return ascii_digit(c) ? (size_t)(c - '0') : (size_t)(ascii_lower(c) - 'a' + 10);
+}
 
 /* Adds `text` with its escapes undone; true: no CRLF is to follow. */
 static bool unescape(str_t text, struct buf *out)
@@ -64,7 +67,8 @@ static bool unescape(str_t text, struct buf *out)
         case '(': {
             str_t rest = str_from(text, i + 1), number, what;
             uint64_t n;
-            must(str_cut(&rest, ':', &number) && str_cut(&rest, ')', &what) && str_u64(number, 2000000, &n));
+            must(str_cut(&rest, ':', &number) && str_cut(&rest, ')', &what) &&
+                 str_u64(number, 2000000, &n));
             while (n-- > 0)
                 buf_add(out, what);
             i = (size_t)(rest.ptr - text.ptr) - 1;
@@ -145,9 +149,15 @@ static void scenario_load(const char *path, struct scenario *sc)
     FILE *f = fopen(path, "rb");
     assert_non_null(f);
     char line[8192], before = 'S';
-    *sc = (struct scenario){.config = {.hostname = STR("mx.example.test"), .size_max = 100000, .recipients_max = 100,
-                                       .messages_max = 1000, .errors_soft = 5, .errors_hard = 15, .junk_max = 50,
-                                       .idle_s = 300, .data_floor_bps = 500}};
+    *sc = (struct scenario){.config = {.hostname = STR("mx.example.test"),
+                                       .size_max = 100000,
+                                       .recipients_max = 100,
+                                       .messages_max = 1000,
+                                       .errors_soft = 5,
+                                       .errors_hard = 15,
+                                       .junk_max = 50,
+                                       .idle_s = 300,
+                                       .data_floor_bps = 500}};
     buf_init(&sc->client, 1 << 24);
     buf_init(&sc->server, 1 << 20);
     buf_init(&sc->stored, 1 << 24);
@@ -182,7 +192,8 @@ static bool said_as_expected(str_t want, str_t got)
         if (!str_cut(&want, '\n', &a) || !str_cut(&got, '\n', &b))
             return false;
         must(a.len > 0 && a.ptr[a.len - 1] == '\r');
-        if (b.len == 0 || b.ptr[b.len - 1] != '\r' || !line_matches(str_first(a, a.len - 1), str_first(b, b.len - 1)))
+        if (b.len == 0 || b.ptr[b.len - 1] != '\r' ||
+            !line_matches(str_first(a, a.len - 1), str_first(b, b.len - 1)))
             return false;
     }
     return want.len == 0 && got.len == 0;
@@ -190,8 +201,8 @@ static bool said_as_expected(str_t want, str_t got)
 
 static void say_difference(const char *path, size_t cut, size_t group, str_t want, str_t got)
 {
-    print_error("%s, cut at %zu, group %zu\nexpected:\n" STR_FMT "\nsaid:\n" STR_FMT "\n", path, cut, group,
-                STR_ARG(want), STR_ARG(got));
+    print_error("%s, cut at %zu, group %zu\nexpected:\n" STR_FMT "\nsaid:\n" STR_FMT "\n", path,
+                cut, group, STR_ARG(want), STR_ARG(got));
 }
 
 /* cut: 0 whole, SIZE_MAX byte by byte, else the position in the client's bytes where a piece ends. */

@@ -65,8 +65,12 @@ static const struct permission core_any_rows[] = {
     {.kind = PART_USER, .id = PART_ID_ANY, .rights = ~0u},
     {.kind = PART_QUEUE, .id = PART_ID_ANY, .rights = ~0u},
 };
-static const struct permissions core_any = {
-    .name = "any", .rows = core_any_rows, .n = 5, .login = true, .set_password = true, .clients_max = 100};
+static const struct permissions core_any = {.name = "any",
+                                            .rows = core_any_rows,
+                                            .n = 5,
+                                            .login = true,
+                                            .set_password = true,
+                                            .clients_max = 100};
 
 /* Straight into the engine, as if it had always been there. */
 static inline void core_put(struct core_fixture *f, part_t part, str_t key, str_t value)
@@ -80,7 +84,8 @@ static inline void core_put(struct core_fixture *f, part_t part, str_t key, str_
     arena_free(&a);
 }
 
-static inline void core_add_account(struct core_fixture *f, struct store *admin, const char *name, uint64_t id, const char *password)
+static inline void core_add_account(struct core_fixture *f, struct store *admin, const char *name,
+                                    uint64_t id, const char *password)
 {
     char key[64] = "login/", value[8];
     struct err err;
@@ -116,7 +121,8 @@ static inline void raw_send(struct raw *r, uint8_t type, uint64_t id, str_t payl
     char header[FRAME_HEADER];
     frame_header(header, type, id, payload.len, false);
     /* the peer may have hung up: that is a result, not an error */
-    if (send(r->fd, header, sizeof header, MSG_NOSIGNAL) == (ssize_t)sizeof header && payload.len > 0)
+    if (send(r->fd, header, sizeof header, MSG_NOSIGNAL) == (ssize_t)sizeof header &&
+        payload.len > 0)
         for (size_t at = 0; at < payload.len;) {
             ssize_t n = send(r->fd, payload.ptr + at, payload.len - at, MSG_NOSIGNAL);
             if (n <= 0)

@@ -47,7 +47,8 @@ enum { ROWS = sizeof matrix / sizeof *matrix };
 
 static struct grant grant_of(int column)
 {
-    const enum role_id roles[] = {ROLE_MX, ROLE_USER, ROLE_COURIER, ROLE_LOCAL, ROLE_MX, ROLE_COUNT};
+    const enum role_id roles[] = {ROLE_MX,    ROLE_USER, ROLE_COURIER,
+                                  ROLE_LOCAL, ROLE_MX,   ROLE_COUNT};
     if (column == SESSION)
         return (struct grant){.table = &permissions_session, .account = ACCOUNT};
     return (struct grant){.table = permissions_of(roles[column])};
@@ -65,10 +66,12 @@ static void the_table_is_the_matrix(void **state)
         for (int col = 0; col < COLUMNS; col++)
             for (size_t k = 0; k < sizeof rights / sizeof *rights; k++) {
                 struct grant g = grant_of(col);
-                bool may = permissions_key(&g, matrix[i].part, str_c(matrix[i].key), rights[k].right) != NULL;
+                bool may = permissions_key(&g, matrix[i].part, str_c(matrix[i].key),
+                                           rights[k].right) != NULL;
                 bool should = strchr(matrix[i].may[col], rights[k].letter) != NULL;
                 if (may != should)
-                    fail_msg("%s, column %d, right %c: %s", matrix[i].key, col, rights[k].letter, may ? "granted" : "denied");
+                    fail_msg("%s, column %d, right %c: %s", matrix[i].key, col, rights[k].letter,
+                             may ? "granted" : "denied");
             }
 }
 
@@ -112,16 +115,22 @@ static void expect(const struct live *l, const char *op, enum store_rc rc, const
 {
     bool should = strpbrk(l->may, letters) != NULL;
     if (should == (rc == STORE_DENIED))
-        fail_msg("%s of %s: %s, should be %s", op, l->row->key, store_rc_name(rc), should ? "granted" : "denied");
+        fail_msg("%s of %s: %s, should be %s", op, l->row->key, store_rc_name(rc),
+                 should ? "granted" : "denied");
 }
 
-static enum store_rc scan_one(struct store *s, part_t part, str_t key, bool keys_only, struct arena *a)
+static enum store_rc scan_one(struct store *s, part_t part, str_t key, bool keys_only,
+                              struct arena *a)
 {
     char end[64];
     struct store_page page;
     memcpy(end, key.ptr, key.len);
     end[key.len] = 0x7f;
-    struct store_scan q = {.part = part, .from = key, .end = str_of(end, key.len + 1), .keys_only = keys_only, .rows_max = 10};
+    struct store_scan q = {.part = part,
+                           .from = key,
+                           .end = str_of(end, key.len + 1),
+                           .keys_only = keys_only,
+                           .rows_max = 10};
     return store_scan(s, &q, a, &page);
 }
 
@@ -182,7 +191,9 @@ static struct store *column_store(struct core_fixture *f, int column, struct sto
     core_add_account(f, admin, "me@example.org", ACCOUNT, "right");
     store_close(admin);
     *base = core_store(f, permissions_of(ROLE_USER));
-    assert_int_equal(store_remote_login(*base, STR("Me@Example.ORG"), STR("right"), NULL, &account, &session, &err), RC_OK);
+    assert_int_equal(store_remote_login(*base, STR("Me@Example.ORG"), STR("right"), NULL, &account,
+                                        &session, &err),
+                     RC_OK);
     assert_int_equal(account, ACCOUNT);
     return session;
 }
@@ -237,7 +248,8 @@ static void ranges_stay_within_a_prefix(void **state)
         {STR("lease/courier"), STR("lease/courier"), false},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if ((permissions_range(&g, q, ranges[i].from, ranges[i].end, RIGHT_SCAN) != NULL) != ranges[i].may)
+        if ((permissions_range(&g, q, ranges[i].from, ranges[i].end, RIGHT_SCAN) != NULL) !=
+            ranges[i].may)
             fail_msg("range %zu", i);
     g = grant_of(ADMIN);
     assert_non_null(permissions_range(&g, q, STR_NONE, STR_NONE, RIGHT_SCAN));
@@ -272,7 +284,8 @@ static void deliveries_come_with_a_new_message(void **state)
     assert_true(batch_granted(MX, &b, &an));
     assert_int_equal(an.n, 0);
     for (int i = 0; i < PERMISSIONS_ANCHORS; i++) {
-        const char *keys[] = {"dl/1123456789/00", "dl/2123456789/00", "dl/3123456789/00", "dl/4123456789/00"};
+        const char *keys[] = {"dl/1123456789/00", "dl/2123456789/00", "dl/3123456789/00",
+                              "dl/4123456789/00"};
         assert_int_equal(batch_granted(MX, &b, &an), true);
         add_op(&b, STORE_PUT_NEW, keys[i], STR("x"));
     }

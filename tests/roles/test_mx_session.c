@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdio.h>
@@ -44,14 +45,19 @@ static int setup(void **state)
     struct err err = {0};
     uint64_t id;
     arena_init(&w->arena, 64 << 20);
-    w->env = (struct env){.wall_ms = wall_ms, .random = random_counting, .store = store_memory_new(), .ctx = w};
-    assert_int_equal(settings_parse(STR("hostname = mx.example.test\n"), "test", &w->arena, &w->settings, &err), RC_OK);
+    w->env = (struct env){
+        .wall_ms = wall_ms, .random = random_counting, .store = store_memory_new(), .ctx = w};
+    assert_int_equal(
+        settings_parse(STR("hostname = mx.example.test\n"), "test", &w->arena, &w->settings, &err),
+        RC_OK);
     w->settings.hops_max = 3;
     w->settings.message_size_max = 100000;
     assert_int_equal(directory_domain_add(w->env.store, STR("example.test"), &err), RC_OK);
-    assert_int_equal(directory_account_add(w->env.store, STR("anna@example.test"), &id, &err), RC_OK);
+    assert_int_equal(directory_account_add(w->env.store, STR("anna@example.test"), &id, &err),
+                     RC_OK);
     str_t targets[] = {STR("anna@example.test"), STR("far@away.example")};
-    assert_int_equal(directory_alias_set(w->env.store, STR("all@example.test"), targets, 2, &err), RC_OK);
+    assert_int_equal(directory_alias_set(w->env.store, STR("all@example.test"), targets, 2, &err),
+                     RC_OK);
     assert_true(mx_init(&w->mx, &w->env, &w->settings));
     w->smtp = (struct mx_listener){&w->mx, false};
     w->lmtp = (struct mx_listener){&w->mx, true};
@@ -188,7 +194,8 @@ static void test_accept(void **state)
     assert_int_equal(m.size, content.len);
     /* Our Received is the first of it; nothing else was added. */
     assert_true(str_starts(content, STR("Received: from client.example ([" STRANGER "])")));
-    assert_true(str_contains(content, str_c(id)) && str_contains(content, STR("for <Anna@example.test>")));
+    assert_true(str_contains(content, str_c(id)) &&
+                str_contains(content, STR("for <Anna@example.test>")));
     assert_true(str_ends(content, STR("+0000\r\nSubject: x\r\n\r\n.dot\r\n")));
     assert_false(str_contains(content, STR("Return-Path")));
     rows_of(w, "dl/", &page);
@@ -205,7 +212,8 @@ static void test_several_recipients(void **state)
     str_t content;
     struct store_page page;
     dial(w, &w->smtp, FRIEND);
-    say(w, "MAIL FROM:<> SMTPUTF8\r\nRCPT TO:<anna@example.test>\r\nRCPT TO:<x@one.example>\r\nRCPT TO:<y@two.example>\r\n"
+    say(w, "MAIL FROM:<> SMTPUTF8\r\nRCPT TO:<anna@example.test>\r\nRCPT "
+           "TO:<x@one.example>\r\nRCPT TO:<y@two.example>\r\n"
            "RCPT TO:<u@[192.0.2.9]>\r\n");
     say(w, "DATA\r\n");
     expect_prefix(say(w, "x\r\n.\r\n"), "250 2.0.0 queued as ");
@@ -264,7 +272,9 @@ static void test_policy(void **state)
         {"<x@127.0.0.1>", "550 5.7.1", "250"},
         {"<x@[127.0.0.1]>", "550 5.7.1", "250"},
         {"<x@[IPv6:::1]>", "550 5.7.1", "250"},
-        {"<x\xef\xbc\xa0" "away.example@example.test>", "553 5.6.7", "553 5.6.7"},
+        {"<x\xef\xbc\xa0"
+         "away.example@example.test>",
+         "553 5.6.7", "553 5.6.7"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         dial(w, &w->smtp, STRANGER);
@@ -274,7 +284,8 @@ static void test_policy(void **state)
         expect_prefix(rcpt(w, rows[i].to), rows[i].friend);
     }
     /* The sender makes no difference to who may relay. */
-    static const char *const senders[] = {"<>", "<anna@example.test>", "<postmaster@example.test>", "<s@away.example>"};
+    static const char *const senders[] = {"<>", "<anna@example.test>", "<postmaster@example.test>",
+                                          "<s@away.example>"};
     for (size_t i = 0; i < sizeof senders / sizeof *senders; i++) {
         char line[200];
         dial(w, &w->smtp, STRANGER);
@@ -292,7 +303,8 @@ static void test_directory_changes_are_seen(void **state)
     uint64_t id;
     dial(w, &w->smtp, STRANGER);
     expect_prefix(rcpt(w, "<bert@example.test>"), "550 5.1.1");
-    assert_int_equal(directory_account_add(w->env.store, STR("bert@example.test"), &id, &err), RC_OK);
+    assert_int_equal(directory_account_add(w->env.store, STR("bert@example.test"), &id, &err),
+                     RC_OK);
     expect_prefix(rcpt(w, "<bert@example.test>"), "250");
 }
 
@@ -311,8 +323,9 @@ static void test_store_failures(void **state)
     static const struct {
         enum store_rc rc;
         const char *reply;
-    } rows[] = {{STORE_FULL, "452 4.3.1"},    {STORE_STOPPED, "451 4.3.5"}, {STORE_UNKNOWN, "451 4.3.0"},
-                {STORE_DOWN, "451 4.3.0"},    {STORE_LIMIT, "451 4.3.0"},   {STORE_DENIED, "451 4.3.0"},
+    } rows[] = {{STORE_FULL, "452 4.3.1"},    {STORE_STOPPED, "451 4.3.5"},
+                {STORE_UNKNOWN, "451 4.3.0"}, {STORE_DOWN, "451 4.3.0"},
+                {STORE_LIMIT, "451 4.3.0"},   {STORE_DENIED, "451 4.3.0"},
                 {STORE_CONFLICT, "451 4.3.0"}};
     dial(w, &w->smtp, STRANGER);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -352,10 +365,13 @@ static void test_hops(void **state)
     dial(w, &w->smtp, STRANGER);
     say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
     say(w, "DATA\r\n");
-    expect_prefix(say(w, "Received: 1\r\nReceived: 2\r\nReceived: 3\r\n\r\nReceived: body\r\n.\r\n"), "250 ");
+    expect_prefix(
+        say(w, "Received: 1\r\nReceived: 2\r\nReceived: 3\r\n\r\nReceived: body\r\n.\r\n"), "250 ");
     say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
     say(w, "DATA\r\n");
-    expect_prefix(say(w, "Received: 1\r\nReceived: 2\r\nReceived: 3\r\nReceived: 4\r\n\r\nbody\r\n.\r\n"), "554 5.4.6");
+    expect_prefix(
+        say(w, "Received: 1\r\nReceived: 2\r\nReceived: 3\r\nReceived: 4\r\n\r\nbody\r\n.\r\n"),
+        "554 5.4.6");
     assert_int_equal(stored(w), 1);
     expect_prefix(send_one(w), "250 ");
 }
@@ -422,7 +438,8 @@ static void test_lmtp(void **state)
     str_t content;
     char id[QUEUE_ID_TEXT], want[200];
     dial(w, &w->lmtp, STRANGER);
-    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\nRCPT TO:<nobody@example.test>\r\n"
+    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\nRCPT "
+           "TO:<nobody@example.test>\r\n"
            "RCPT TO:<all@example.test>\r\nDATA\r\n");
     say(w, "text\r\n.\r\n");
     only_message(w, &m, &content);
@@ -431,9 +448,12 @@ static void test_lmtp(void **state)
     assert_string_equal(w->said, want);
     assert_true(str_eq(m.protocol, STR("LMTP")));
     store_memory_fail(w->env.store, STORE_FULL);
-    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\nRCPT TO:<all@example.test>\r\nDATA\r\n");
+    say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\nRCPT "
+           "TO:<all@example.test>\r\nDATA\r\n");
     say(w, "text\r\n.\r\n");
-    assert_string_equal(w->said, "452 4.3.1 not enough space, try later\r\n452 4.3.1 not enough space, try later\r\n");
+    assert_string_equal(
+        w->said,
+        "452 4.3.1 not enough space, try later\r\n452 4.3.1 not enough space, try later\r\n");
 }
 
 /* ---- the session ---- */
@@ -472,9 +492,12 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_accept),  T(test_several_recipients), T(test_policy),       T(test_directory_changes_are_seen),
-        T(test_store_failures), T(test_space),       T(test_hops),         T(test_long_message),
-        T(test_given_up), T(test_lmtp),              T(test_tarpit),       T(test_stop),
+        T(test_accept),         T(test_several_recipients),
+        T(test_policy),         T(test_directory_changes_are_seen),
+        T(test_store_failures), T(test_space),
+        T(test_hops),           T(test_long_message),
+        T(test_given_up),       T(test_lmtp),
+        T(test_tarpit),         T(test_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,10 +8,12 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -348,7 +350,8 @@ static int nsd_start(void **state)
     snprintf(path, sizeof path, "%s/nsd.conf", dir);
     nsd = fork();
     if (nsd == 0) {
-        setpgid(0, 0);
+        prctl(PR_SET_PDEATHSIG, SIGTERM); /* it must not outlive a test that crashes */
+        dup2(open("/dev/null", O_RDWR), STDOUT_FILENO);
         execl(NSD, "nsd", "-d", "-c", path, (char *)NULL);
         _exit(127);
     }

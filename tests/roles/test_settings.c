@@ -1,8 +1,10 @@
-/* test_settings.c: postrider.conf: what is understood, what is refused and in which words, what is shown. */
+/* test_settings.c: postrider.conf: what is understood, what is refused and in which words, what is
+ * shown. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <jansson.h>
@@ -52,7 +54,10 @@ static void wrong(struct world *w, const char *text, const char *want)
     assert_string_equal(w->err.text, want);
 }
 
-static bool is(str_t s, const char *want) { return str_eq(s, str_c(want)); }
+static bool is(str_t s, const char *want)
+{
+    return str_eq(s, str_c(want));
+}
 
 static void test_defaults(void **state)
 {
@@ -93,8 +98,10 @@ static void test_values(void **state)
             "listen_smtp = {\"127.0.0.1:2525\"}\nlisten_pop3 = {}\nlisten_lmtp = \"[::1]:24\"\n"
             "relay_networks = {10.0.0.0/8, \"2001:db8::/32\"}\n"
             "dns_servers = {127.0.0.1, \"127.0.0.1:5353\", \"::1@54\"}\n"
-            "dnssec = No\nsource_v4 = 192.0.2.1\nsource_v6 = \"2001:db8::1\"\nmessage_size_max = 64k\nrecipients_max = 100\n"
-            "idle = 90\nretry_first = 1m\ngive_up_after = 2D\nsubaddress_separator = \"-\"\ndata_floor = 0\n");
+            "dnssec = No\nsource_v4 = 192.0.2.1\nsource_v6 = \"2001:db8::1\"\nmessage_size_max = "
+            "64k\nrecipients_max = 100\n"
+            "idle = 90\nretry_first = 1m\ngive_up_after = 2D\nsubaddress_separator = "
+            "\"-\"\ndata_floor = 0\n");
     assert_true(is(w->s.hostname, "mail.example.org"));
     assert_string_equal(w->err.text, "");
     assert_int_equal(w->s.n_listen_smtp, 1);
@@ -124,16 +131,23 @@ static void test_limits(void **state)
 {
     struct world *w = *state;
     good(w, "recipients_max = 100");
-    wrong(w, "recipients_max = 99", "postrider.conf:1: recipients_max = \"99\": give a number from 100 to 10000");
+    wrong(w, "recipients_max = 99",
+          "postrider.conf:1: recipients_max = \"99\": give a number from 100 to 10000");
     good(w, "recipients_max = 10000");
-    wrong(w, "recipients_max = 10001", "postrider.conf:1: recipients_max = \"10001\": give a number from 100 to 10000");
-    wrong(w, "idle = 5min", "postrider.conf:1: idle = \"5min\": give a duration (30s, 5m, 4h, 5d) from 10s to 1h");
-    wrong(w, "idle = -5", "postrider.conf:1: idle = \"-5\": give a duration (30s, 5m, 4h, 5d) from 10s to 1h");
-    wrong(w, "idle = s", "postrider.conf:1: idle = \"s\": give a duration (30s, 5m, 4h, 5d) from 10s to 1h");
+    wrong(w, "recipients_max = 10001",
+          "postrider.conf:1: recipients_max = \"10001\": give a number from 100 to 10000");
+    wrong(w, "idle = 5min",
+          "postrider.conf:1: idle = \"5min\": give a duration (30s, 5m, 4h, 5d) from 10s to 1h");
+    wrong(w, "idle = -5",
+          "postrider.conf:1: idle = \"-5\": give a duration (30s, 5m, 4h, 5d) from 10s to 1h");
+    wrong(w, "idle = s",
+          "postrider.conf:1: idle = \"s\": give a duration (30s, 5m, 4h, 5d) from 10s to 1h");
     wrong(w, "reserve = 99999999999999999999G",
-          "postrider.conf:1: reserve = \"99999999999999999999G\": give a size in bytes (64K, 50M, 1G) from 16M to 1024G");
+          "postrider.conf:1: reserve = \"99999999999999999999G\": give a size in bytes (64K, 50M, "
+          "1G) from 16M to 1024G");
     wrong(w, "reserve = 18446744073709551615K",
-          "postrider.conf:1: reserve = \"18446744073709551615K\": give a size in bytes (64K, 50M, 1G) from 16M to 1024G");
+          "postrider.conf:1: reserve = \"18446744073709551615K\": give a size in bytes (64K, 50M, "
+          "1G) from 16M to 1024G");
     buf_clear(&w->out);
     buf_add(&w->out, STR("listen_smtp = {"));
     for (int i = 1; i <= SETTINGS_LIST_MAX; i++)
@@ -145,23 +159,35 @@ static void test_limits(void **state)
     w->out.len = len;
     buf_add(&w->out, STR(", \"127.0.0.1:99\"}"));
     buf_addc(&w->out, '\0');
-    wrong(w, w->out.ptr, "postrider.conf:1: listen_smtp = \"127.0.0.1:99\": there are more than 64");
+    wrong(w, w->out.ptr,
+          "postrider.conf:1: listen_smtp = \"127.0.0.1:99\": there are more than 64");
 }
 
 static void test_mistakes(void **state)
 {
     struct world *w = *state;
-    wrong(w, "\n\nlisten_stmp = {}\n", "postrider.conf:3: there is no setting \"listen_stmp\"; did you mean \"listen_smtp\"?");
-    wrong(w, "host_name = x", "postrider.conf:1: there is no setting \"host_name\"; did you mean \"hostname\"?");
-    wrong(w, "completely_else = x", "postrider.conf:1: there is no setting \"completely_else\"; postrider config show lists all");
+    wrong(w, "\n\nlisten_stmp = {}\n",
+          "postrider.conf:3: there is no setting \"listen_stmp\"; did you mean \"listen_smtp\"?");
+    wrong(w, "host_name = x",
+          "postrider.conf:1: there is no setting \"host_name\"; did you mean \"hostname\"?");
+    wrong(w, "completely_else = x",
+          "postrider.conf:1: there is no setting \"completely_else\"; postrider config show lists "
+          "all");
     wrong(w, "hostname mail", "postrider.conf:1: missing equal sign after option 'hostname'");
     wrong(w, "hostname = {x}", "postrider.conf:1: unexpected token '{'");
-    wrong(w, "hostname = \"a b\"", "postrider.conf:1: hostname = \"a b\": give a host name, as in \"mail.example.org\"");
+    wrong(w, "hostname = \"a b\"",
+          "postrider.conf:1: hostname = \"a b\": give a host name, as in \"mail.example.org\"");
     wrong(w, "listen_smtp = {\n\"0.0.0.0:25\",\n\"::1\"}",
-          "postrider.conf:3: listen_smtp = \"::1\": give an address with port, as in \"192.0.2.1:25\" or \"[2001:db8::1]:25\"");
-    wrong(w, "source_v4 = \"::1\"", "postrider.conf:1: source_v4 = \"::1\": give an IPv4 address, as in \"192.0.2.1\", or none");
+          "postrider.conf:3: listen_smtp = \"::1\": give an address with port, as in "
+          "\"192.0.2.1:25\" or \"[2001:db8::1]:25\"");
+    wrong(w, "source_v4 = \"::1\"",
+          "postrider.conf:1: source_v4 = \"::1\": give an IPv4 address, as in \"192.0.2.1\", or "
+          "none");
     wrong(w, "dnssec = maybe", "postrider.conf:1: dnssec = \"maybe\": give yes or no");
-    assert_int_equal(settings_parse(STR("idle = 1\0" "0"), "postrider.conf", &w->arena, &w->s, &w->err), RC_PERM);
+    assert_int_equal(settings_parse(STR("idle = 1\0"
+                                        "0"),
+                                    "postrider.conf", &w->arena, &w->s, &w->err),
+                     RC_PERM);
 }
 
 static void test_routes(void **state)
@@ -177,10 +203,15 @@ static void test_routes(void **state)
     assert_true(is(w->s.routes[1].domain, "*"));
     assert_int_equal(w->s.routes[1].port, 25);
     assert_false(w->s.routes[1].use_mx);
-    wrong(w, "route \"a.b\" { hosst = x }", "postrider.conf:1: there is no setting \"hosst\"; did you mean \"host\"?");
-    wrong(w, "route \"a.b\" { }", "postrider.conf:1: route \"a.b\": host is missing or no host name or address");
-    wrong(w, "route \"a.b\" { host = x port = 0 }", "postrider.conf:1: route \"a.b\": port is a number from 1 to 65535");
-    wrong(w, "route \"a b\" { host = x }", "postrider.conf:1: route \"a b\": give a domain, or * for all that have no route of their own");
+    wrong(w, "route \"a.b\" { hosst = x }",
+          "postrider.conf:1: there is no setting \"hosst\"; did you mean \"host\"?");
+    wrong(w, "route \"a.b\" { }",
+          "postrider.conf:1: route \"a.b\": host is missing or no host name or address");
+    wrong(w, "route \"a.b\" { host = x port = 0 }",
+          "postrider.conf:1: route \"a.b\": port is a number from 1 to 65535");
+    wrong(w, "route \"a b\" { host = x }",
+          "postrider.conf:1: route \"a b\": give a domain, or * for all that have no route of "
+          "their own");
     assert_int_equal(parse(w, "route a.b { host = x }\nroute a.b { host = y }\n"), RC_PERM);
 }
 
@@ -188,11 +219,15 @@ static void test_cross_checks(void **state)
 {
     struct world *w = *state;
     wrong(w, "retry_first = 5h", "postrider.conf: retry_first is longer than retry_max");
-    wrong(w, "warn_after = 5d", "postrider.conf: warn_after is not shorter than give_up_after: nobody would ever be warned");
+    wrong(w, "warn_after = 5d",
+          "postrider.conf: warn_after is not shorter than give_up_after: nobody would ever be "
+          "warned");
     wrong(w, "errors_soft = 16", "postrider.conf: errors_soft is more than errors_hard");
-    wrong(w, "message_size_max = 257M", "postrider.conf: reserve is less than message_size_max: one message could fill the disk");
+    wrong(w, "message_size_max = 257M",
+          "postrider.conf: reserve is less than message_size_max: one message could fill the disk");
     wrong(w, "listen_smtp = {} listen_pop3 = {}",
-          "postrider.conf: listen_smtp, listen_lmtp and listen_pop3 are all empty: there would be nothing to do");
+          "postrider.conf: listen_smtp, listen_lmtp and listen_pop3 are all empty: there would be "
+          "nothing to do");
     good(w, "hostname = box");
     assert_non_null(strstr(w->err.text, "has no domain")); /* a warning */
 }
@@ -201,8 +236,10 @@ static void test_cross_checks(void **state)
 static void test_show(void **state)
 {
     struct world *w = *state;
-    good(w, "hostname = mail.example.org data_dir = \"/a b\\\"c\\\\d\\$HOME#x\" listen_smtp = {} idle = 61 message_size_max = 1M\n"
-            "route x.test { host = \"y.test\" mx = on }\nsource_v6 = \"::1\" subaddress_separator = none\n");
+    good(w, "hostname = mail.example.org data_dir = \"/a b\\\"c\\\\d\\$HOME#x\" listen_smtp = {} "
+            "idle = 61 message_size_max = 1M\n"
+            "route x.test { host = \"y.test\" mx = on }\nsource_v6 = \"::1\" subaddress_separator "
+            "= none\n");
     assert_true(is(w->s.data_dir, "/a b\"c\\d$HOME#x"));
     assert_true(settings_show(&w->s, false, &w->out));
     char *first = arena_cstr(&w->arena, buf_str(&w->out));
@@ -216,7 +253,8 @@ static void test_show(void **state)
 static void test_show_json(void **state)
 {
     struct world *w = *state;
-    good(w, "data_dir = \"/a\\\\\\\"\xc3\xa4\" listen_smtp = {\"1.2.3.4:5\"} dnssec = no\nroute x.test { host = \"y.test\" }\n");
+    good(w, "data_dir = \"/a\\\\\\\"\xc3\xa4\" listen_smtp = {\"1.2.3.4:5\"} dnssec = no\nroute "
+            "x.test { host = \"y.test\" }\n");
     assert_true(settings_show(&w->s, true, &w->out));
     json_error_t e;
     json_t *j = json_loadb(w->out.ptr, w->out.len, JSON_REJECT_DUPLICATES, &e);

@@ -1,8 +1,10 @@
-/* test_user_session.c: POP3 sessions over a mailbox in the memory engine, driven as sys/server.h drives them. */
+/* test_user_session.c: POP3 sessions over a mailbox in the memory engine, driven as sys/server.h
+ * drives them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdlib.h>
@@ -35,8 +37,8 @@ static void random_fixed(struct env *e, void *to, size_t n)
     memset(to, 1, n);
 }
 
-static enum rc login(struct user *u, str_t name, str_t password, const struct netaddr *from, uint64_t *account,
-                     struct store **session, struct err *err)
+static enum rc login(struct user *u, str_t name, str_t password, const struct netaddr *from,
+                     uint64_t *account, struct store **session, struct err *err)
 {
     struct world *w = u->env->ctx;
     (void)from;
@@ -60,7 +62,8 @@ static void logout(struct user *u, struct store *session)
 static int setup(void **state)
 {
     struct world *w = calloc(1, sizeof *w);
-    w->env = (struct env){.wall_ms = wall_ms, .random = random_fixed, .store = store_memory_new(), .ctx = w};
+    w->env = (struct env){
+        .wall_ms = wall_ms, .random = random_fixed, .store = store_memory_new(), .ctx = w};
     w->settings.connections_max = 10;
     arena_init(&w->arena, 64 << 20);
     assert_true(user_init(&w->user, &w->env, &w->settings));
@@ -104,7 +107,8 @@ static void take_output(void *s, struct buf *out, size_t *largest)
     } while (ops->more(s, NOW) && ops->output(s).len > 0);
 }
 
-/* As the server does: output first, then input, the rest again. Returns all that was answered, as a C string. */
+/* As the server does: output first, then input, the rest again. Returns all that was answered, as a
+ * C string. */
 static char *say(struct world *w, void *s, const char *text, size_t *largest)
 {
     struct buf out;
@@ -154,7 +158,7 @@ static void test_session(void **state)
                         "+OK POP3 ready\r\n+OK\r\n+OK 2 messages (20 octets)\r\n"
                         "+OK 2 messages (20 octets)\r\n1 1700000000.1\r\n2 1700000000.2\r\n.\r\n"
                         "+OK 12 octets\r\nA: 1\r\n\r\n..x\r\n.\r\n+OK message 1 deleted\r\n");
-    assert_int_equal(count(w), 2); /* not before QUIT */
+    assert_int_equal(count(w), 2);      /* not before QUIT */
     deliver(w, 3, STR("C: 3\r\n\r\n")); /* came after the login: not seen */
     assert_string_equal(say(w, s, "STAT\r\nQUIT\r\n", NULL), "+OK 1 8\r\n+OK bye\r\n");
     assert_true(ops->finished(s));
@@ -163,7 +167,8 @@ static void test_session(void **state)
     s = connect_from(w, "::1");
     assert_string_equal(say(w, s, LOGIN "UIDL\r\nDELE 1\r\n", NULL),
                         "+OK POP3 ready\r\n+OK\r\n+OK 2 messages (16 octets)\r\n"
-                        "+OK 2 messages (16 octets)\r\n1 1700000000.2\r\n2 1700000000.3\r\n.\r\n+OK message 1 deleted\r\n");
+                        "+OK 2 messages (16 octets)\r\n1 1700000000.2\r\n2 "
+                        "1700000000.3\r\n.\r\n+OK message 1 deleted\r\n");
     ops->eof(s, NOW);
     ops->close(s); /* the connection was lost */
     assert_int_equal(count(w), 2);
@@ -175,15 +180,19 @@ static void test_login_refused(void **state)
     void *s = connect_from(w, "127.0.0.1");
     const char *wrong_password = say(w, s, "USER anna\r\nPASS x\r\n", NULL);
     const char *wrong_name = say(w, s, "USER nobody\r\nPASS secret\r\n", NULL);
-    assert_string_equal(strstr(wrong_password, "-ERR"), "-ERR [AUTH] name or password is wrong\r\n");
-    assert_string_equal(strstr(wrong_name, "-ERR"), strstr(wrong_password, "-ERR")); /* the same words */
+    assert_string_equal(strstr(wrong_password, "-ERR"),
+                        "-ERR [AUTH] name or password is wrong\r\n");
+    assert_string_equal(strstr(wrong_name, "-ERR"),
+                        strstr(wrong_password, "-ERR")); /* the same words */
     w->login_rc = RC_TEMP;
     assert_non_null(strstr(say(w, s, LOGIN, NULL), "-ERR [SYS/TEMP] logins cannot be checked now"));
     assert_true(ops->finished(s)); /* three times is enough */
     ops->close(s);
     w->login_rc = RC_OK;
     s = connect_from(w, "192.0.2.1");
-    assert_non_null(strstr(say(w, s, "USER anna\r\n", NULL), "-ERR [AUTH] passwords are taken only over connections from this machine"));
+    assert_non_null(
+        strstr(say(w, s, "USER anna\r\n", NULL),
+               "-ERR [AUTH] passwords are taken only over connections from this machine"));
     ops->close(s);
     assert_int_equal(w->logins, 0);
 }
@@ -196,7 +205,11 @@ static void test_one_session_a_mailbox(void **state)
     assert_non_null(strstr(say(w, b, LOGIN, NULL), "-ERR [IN-USE] "));
     ops->close(a);
     assert_non_null(strstr(say(w, b, LOGIN, NULL), "+OK 0 messages"));
+    say(w, b, "QUIT\r\n", NULL); /* who has read "bye" may log in again at once */
+    a = connect_from(w, "127.0.0.1");
+    assert_non_null(strstr(say(w, a, LOGIN, NULL), "+OK 0 messages"));
     ops->close(b);
+    ops->close(a);
 }
 
 static void test_unreadable(void **state)
@@ -204,18 +217,22 @@ static void test_unreadable(void **state)
     struct world *w = *state;
     deliver(w, 1, STR("A: 1\r\n\r\n"));
     deliver(w, 2, STR("B: 2\r\n\r\n"));
-    store_memory_damage(w->env.store, MAILBOX_PART(ANNA), mailbox_key_chunk((uint8_t[10]){1}, 0, &w->arena));
+    store_memory_damage(w->env.store, MAILBOX_PART(ANNA),
+                        mailbox_key_chunk((uint8_t[10]){1}, 0, &w->arena));
     void *s = connect_from(w, "127.0.0.1");
     say(w, s, LOGIN, NULL);
-    assert_string_equal(say(w, s, "RETR 1\r\nRETR 2\r\n", NULL),
-                        "-ERR [SYS/PERM] this message is damaged and cannot be read; tell your postmaster\r\n"
-                        "+OK 8 octets\r\nB: 2\r\n\r\n.\r\n");
+    assert_string_equal(
+        say(w, s, "RETR 1\r\nRETR 2\r\n", NULL),
+        "-ERR [SYS/PERM] this message is damaged and cannot be read; tell your postmaster\r\n"
+        "+OK 8 octets\r\nB: 2\r\n\r\n.\r\n");
     store_memory_fail(w->env.store, STORE_FULL);
-    assert_string_equal(say(w, s, "DELE 1\r\nQUIT\r\n", NULL),
-                        "+OK message 1 deleted\r\n-ERR [SYS/TEMP] some deleted messages not removed\r\n");
+    assert_string_equal(
+        say(w, s, "DELE 1\r\nQUIT\r\n", NULL),
+        "+OK message 1 deleted\r\n-ERR [SYS/TEMP] some deleted messages not removed\r\n");
     store_memory_fail(w->env.store, STORE_OK);
     ops->close(s);
-    store_memory_damage(w->env.store, MAILBOX_PART(ANNA), mailbox_key_folder(MAILBOX_INBOX, &w->arena));
+    store_memory_damage(w->env.store, MAILBOX_PART(ANNA),
+                        mailbox_key_folder(MAILBOX_INBOX, &w->arena));
     s = connect_from(w, "127.0.0.1");
     assert_non_null(strstr(say(w, s, LOGIN, NULL), "-ERR [SYS/PERM] the mailbox cannot be read"));
     ops->close(s);

@@ -39,13 +39,14 @@ extern const struct conformance *conformance_suite;
 int fixture_setup(void **state);
 int fixture_teardown(void **state);
 
-#define Q ((part_t){PART_QUEUE, 0})
+#define Q    ((part_t){PART_QUEUE, 0})
 #define U(n) ((part_t){PART_USER, (n)})
-#define D ((part_t){PART_DIRECTORY, 0})
+#define D    ((part_t){PART_DIRECTORY, 0})
 
 struct store_batch fixture_batch(struct fixture *f, part_t part);
 void fixture_put(struct fixture *f, part_t part, const char *key, const char *value);
-void fixture_expect(struct fixture *f, part_t part, const char *key, const char *value); /* NULL: absent */
+void fixture_expect(struct fixture *f, part_t part, const char *key,
+                    const char *value);                  /* NULL: absent */
 str_t fixture_fill(struct fixture *f, size_t n, char c); /* n bytes of c */
 
 extern const struct CMUnitTest conformance_writes[], conformance_reads[], conformance_together[];

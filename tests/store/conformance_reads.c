@@ -71,22 +71,29 @@ static void test_scan_bounds(void **state)
         size_t n;
         int first, last;
     } rows[] = {
-        {STR("r0010"), STR("r0020"), 10, 10, 19},     {STR("r0010"), STR("r0010"), 0, 0, 0},
-        {STR("r0010"), STR("r00100"), 1, 10, 10},     {STR("r0010a"), STR("r0013"), 2, 11, 12},
-        {STR_NONE, STR("r0003"), 3, 0, 2},            {STR("r0997"), STR_NONE, 3, 997, 999},
-        {STR("r0020"), STR("r0010"), 0, 0, 0},        {STR("s"), STR_NONE, 0, 0, 0},
-        {STR_NONE, STR("a"), 0, 0, 0},                {STR("\xff\xff"), STR_NONE, 0, 0, 0},
+        {STR("r0010"), STR("r0020"), 10, 10, 19},
+        {STR("r0010"), STR("r0010"), 0, 0, 0},
+        {STR("r0010"), STR("r00100"), 1, 10, 10},
+        {STR("r0010a"), STR("r0013"), 2, 11, 12},
+        {STR_NONE, STR("r0003"), 3, 0, 2},
+        {STR("r0997"), STR_NONE, 3, 997, 999},
+        {STR("r0020"), STR("r0010"), 0, 0, 0},
+        {STR("s"), STR_NONE, 0, 0, 0},
+        {STR_NONE, STR("a"), 0, 0, 0},
+        {STR("\xff\xff"), STR_NONE, 0, 0, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (int backwards = 0; backwards < 2; backwards++) {
-            struct store_scan q = {.part = U(1), .from = rows[i].from, .end = rows[i].end, .backwards = backwards};
+            struct store_scan q = {
+                .part = U(1), .from = rows[i].from, .end = rows[i].end, .backwards = backwards};
             struct store_page page;
             assert_int_equal(store_scan(f->s, &q, &f->a, &page), STORE_OK);
             assert_int_equal(page.n, rows[i].n);
             assert_false(page.more);
             if (page.n) {
                 expect_row(f, &page.rows[0], backwards ? rows[i].last : rows[i].first, false);
-                expect_row(f, &page.rows[page.n - 1], backwards ? rows[i].first : rows[i].last, false);
+                expect_row(f, &page.rows[page.n - 1], backwards ? rows[i].first : rows[i].last,
+                           false);
             }
         }
     struct store_page page;
@@ -153,7 +160,8 @@ static void test_multi_get_limit(void **state)
 static void test_full_arena(void **state)
 {
     struct fixture *f = *state;
-    fixture_put(f, Q, "a", "a value of some length that a small arena cannot hold, not with its header");
+    fixture_put(f, Q, "a",
+                "a value of some length that a small arena cannot hold, not with its header");
     struct arena small;
     arena_init(&small, 32);
     bool present;

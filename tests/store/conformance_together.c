@@ -153,7 +153,7 @@ static void test_board(void **state)
 /* ---- many at once ---- */
 
 #define THREADS 16
-#define ROUNDS 60
+#define ROUNDS  60
 
 struct worker {
     struct store *s;
@@ -277,8 +277,10 @@ static void *read_pairs(void *arg)
             struct store_page page;
             assert_int_equal(store_get(w->s, U(9), keys, 2, &a, v), STORE_OK);
             assert_true(str_eq(v[0].value, v[1].value));
-            assert_int_equal(store_scan(w->s, &(struct store_scan){.part = U(9)}, &a, &page), STORE_OK);
-            assert_true(page.n == 0 || (page.n == 2 && str_eq(page.rows[0].value, page.rows[1].value)));
+            assert_int_equal(store_scan(w->s, &(struct store_scan){.part = U(9)}, &a, &page),
+                             STORE_OK);
+            assert_true(page.n == 0 ||
+                        (page.n == 2 && str_eq(page.rows[0].value, page.rows[1].value)));
         }
         arena_reset(&a);
     }

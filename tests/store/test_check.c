@@ -107,6 +107,7 @@ static void test_check_without_files(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_check), cmocka_unit_test(test_check_without_files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_check),
+                                       cmocka_unit_test(test_check_without_files)};
     return cmocka_run_group_tests_name("store/check", tests, NULL, NULL);
 }

@@ -61,7 +61,8 @@ static void test_lazy_becomes_durable_by_itself(void **state)
     assert_int_equal(store_commit(f->s, &b), STORE_OK);
     bool present = false;
     str_t v;
-    for (int i = 0; i < 500 && !present; i++) { /* reads see what is committed: 100 ms, longer on a busy machine */
+    for (int i = 0; i < 500 && !present;
+         i++) { /* reads see what is committed: 100 ms, longer on a busy machine */
         usleep(10000);
         assert_int_equal(store_get1(f->s, Q, STR("lazy"), &f->a, &present, &v), STORE_OK);
     }
@@ -72,11 +73,21 @@ static void test_damage_is_logged(void **state)
 {
     struct fixture *f = *state;
     str_t value = STR("a value that will be damaged on the disk");
-    fixture_put(f, U(17), "b/\x01" "key", "a value that will be damaged on the disk");
-    f->s = damage(f->s, U(17), STR("b/\x01" "key"), value);
+    fixture_put(f, U(17),
+                "b/\x01"
+                "key",
+                "a value that will be damaged on the disk");
+    f->s = damage(f->s, U(17),
+                  STR("b/\x01"
+                      "key"),
+                  value);
     bool present;
     str_t v;
-    assert_int_equal(store_get1(f->s, U(17), STR("b/\x01" "key"), &f->a, &present, &v), STORE_DAMAGED);
+    assert_int_equal(store_get1(f->s, U(17),
+                                STR("b/\x01"
+                                    "key"),
+                                &f->a, &present, &v),
+                     STORE_DAMAGED);
     assert_non_null(strstr(dir.log, "damaged value in mail.mdb: user/17 b/\\x01key"));
 }
 
@@ -135,7 +146,10 @@ static void test_shared_board(void **state)
     assert_true(atomic_load(&shared.generation[PART_DIRECTORY]) > before);
 }
 
-static void submit_done(struct store_commit *c) { atomic_fetch_add((_Atomic int *)c->user, 1); }
+static void submit_done(struct store_commit *c)
+{
+    atomic_fetch_add((_Atomic int *)c->user, 1);
+}
 
 static void test_deadline_passed(void **state)
 {
@@ -143,12 +157,34 @@ static void test_deadline_passed(void **state)
     struct store_batch b = fixture_batch(f, Q);
     _Atomic int done = 0;
     store_put(&b, STR("late"), STR("v"));
-    struct store_commit c = {.batch = &b, .deadline_ms = 1, .done = submit_done, .user = (void *)&done};
+    struct store_commit c = {
+        .batch = &b, .deadline_ms = 1, .done = submit_done, .user = (void *)&done};
     store_submit(f->s, &c);
     while (!atomic_load(&done))
         usleep(1000);
     assert_int_equal(c.rc, STORE_DOWN);
     fixture_expect(f, Q, "late", NULL);
+}
+
+static void flushed(void *user, bool queue)
+{
+    atomic_fetch_add((_Atomic int *)user + queue, 1);
+}
+
+static void test_flush(void **state)
+{
+    struct fixture *f = *state;
+    static _Atomic int flushes[2];
+    store_lmdb_set_flush(f->s, flushed, (void *)flushes);
+    fixture_put(f, Q, "a", "1");
+    for (int i = 0; i < 5000 && atomic_load(&flushes[true]) == 0; i++)
+        usleep(1000);
+    assert_int_equal(atomic_load(&flushes[true]), 1);
+    assert_int_equal(atomic_load(&flushes[false]), 0);
+    fixture_put(f, D, "a", "1");
+    for (int i = 0; i < 5000 && atomic_load(&flushes[false]) == 0; i++)
+        usleep(1000);
+    assert_int_equal(atomic_load(&flushes[false]), 1);
 }
 
 int main(void)
@@ -162,6 +198,7 @@ int main(void)
         CASE(test_refuses_what_is_no_store),
         CASE(test_shared_board),
         CASE(test_deadline_passed),
+        CASE(test_flush),
     };
     int failed = conformance_run(&suite);
     return failed + cmocka_run_group_tests_name("store/lmdb files", own, NULL, NULL);

@@ -78,7 +78,8 @@ static void inject(const struct fault *v, size_t n)
     for (size_t i = 0; i < n; i++) {
         uint32_t act = SCMP_ACT_ERRNO((uint32_t)v[i].error);
         int rc = v[i].fd < 0 ? seccomp_rule_add(ctx, act, v[i].call, 0)
-                             : seccomp_rule_add(ctx, act, v[i].call, 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)v[i].fd));
+                             : seccomp_rule_add(ctx, act, v[i].call, 1,
+                                                SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)v[i].fd));
         expect(rc == 0);
     }
     expect(seccomp_load(ctx) == 0);
@@ -161,7 +162,9 @@ static void child_write_fails(int error, void (*then)(struct store *s))
     struct store *s = lmdb_dir_open(&dir);
     expect(s && put(s, "before", false, 100) == STORE_OK);
     int fd = find_fd("queue.mdb", false);
-    const struct fault v[] = {{SCMP_SYS(pwrite64), error, fd}, {SCMP_SYS(writev), error, fd}, {SCMP_SYS(pwritev), error, fd}};
+    const struct fault v[] = {{SCMP_SYS(pwrite64), error, fd},
+                              {SCMP_SYS(writev), error, fd},
+                              {SCMP_SYS(pwritev), error, fd}};
     inject(v, 3);
     then(s);
     store_close(s);
@@ -174,17 +177,27 @@ static void then_full(struct store *s)
         expect(put(s, "unwritten", false, 100) == STORE_FULL);
     expect(put(s, "lazy", true, 100) == STORE_OK); /* promised, kept by us */
     expect(put(s, "unwritten", false, 100) == STORE_FULL);
-    expect(put(s, "lazy too", true, 100) == STORE_FULL); /* no more promises until that one is kept */
+    expect(put(s, "lazy too", true, 100) ==
+           STORE_FULL); /* no more promises until that one is kept */
     expect(atomic_load(&board->writes_stopped) == 0);
     expect(has(s, "before") && !has(s, "unwritten"));
     expect(strstr(dir.log, "STOPPED") == NULL);
 }
 
-static void child_write_has_no_space(void) { child_write_fails(ENOSPC, then_full); }
+static void child_write_has_no_space(void)
+{
+    child_write_fails(ENOSPC, then_full);
+}
 
-static void then_stopped(struct store *s) { expect_stopped(s, "unknown"); }
+static void then_stopped(struct store *s)
+{
+    expect_stopped(s, "unknown");
+}
 
-static void child_write_is_broken(void) { child_write_fails(EIO, then_stopped); }
+static void child_write_is_broken(void)
+{
+    child_write_fails(EIO, then_stopped);
+}
 
 static void run_child(void (*fn)(void))
 {
@@ -200,7 +213,8 @@ static void run_child(void (*fn)(void))
     bool skipped = WIFEXITED(status) && WEXITSTATUS(status) == 77;
     if (!skipped) {
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-        struct store *s = lmdb_dir_open(&dir); /* the restart: what was acknowledged is there, and it writes again */
+        struct store *s = lmdb_dir_open(
+            &dir); /* the restart: what was acknowledged is there, and it writes again */
         assert_non_null(s);
         assert_true(has(s, "before"));
         assert_int_equal(put(s, "after", false, 100), STORE_OK);
@@ -211,11 +225,31 @@ static void run_child(void (*fn)(void))
         skip();
 }
 
-static void test_sync_fails(void **state) { (void)state; run_child(child_sync_fails); }
-static void test_sync_has_no_space(void **state) { (void)state; run_child(child_sync_has_no_space); }
-static void test_meta_fails(void **state) { (void)state; run_child(child_meta_fails); }
-static void test_write_has_no_space(void **state) { (void)state; run_child(child_write_has_no_space); }
-static void test_write_is_broken(void **state) { (void)state; run_child(child_write_is_broken); }
+static void test_sync_fails(void **state)
+{
+    (void)state;
+    run_child(child_sync_fails);
+}
+static void test_sync_has_no_space(void **state)
+{
+    (void)state;
+    run_child(child_sync_has_no_space);
+}
+static void test_meta_fails(void **state)
+{
+    (void)state;
+    run_child(child_meta_fails);
+}
+static void test_write_has_no_space(void **state)
+{
+    (void)state;
+    run_child(child_write_has_no_space);
+}
+static void test_write_is_broken(void **state)
+{
+    (void)state;
+    run_child(child_write_is_broken);
+}
 
 /* ---- a full disk ---- */
 
@@ -238,7 +272,8 @@ static bool small_disk(void)
         snprintf(map, sizeof map, "0 %u 1", (unsigned)uid);
         write_file("/proc/self/uid_map", map);
     }
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || mount("small", dir.path, "tmpfs", 0, "size=80m") != 0)
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("small", dir.path, "tmpfs", 0, "size=80m") != 0)
         return false;
     close(dir.fd);
     dir.fd = open(dir.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -285,7 +320,8 @@ static void child_full_disk(void)
         expect(del(s, key) == STORE_OK);
     }
     usleep(1100000); /* free pages are counted once a second */
-    expect(put(s, "reuse", false, 60000) == STORE_OK); /* what they freed is used again, though the disk is still full */
+    expect(put(s, "reuse", false, 60000) ==
+           STORE_OK); /* what they freed is used again, though the disk is still full */
     expect(unlinkat(dir.fd, "hog", 0) == 0);
     unsigned again = fill(s, false, 0); /* and with space outside, all of it */
     expect(again >= n * 9 / 10);
@@ -319,9 +355,9 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sync_fails),         cmocka_unit_test(test_sync_has_no_space),
-        cmocka_unit_test(test_meta_fails),         cmocka_unit_test(test_write_has_no_space),
-        cmocka_unit_test(test_write_is_broken),    cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_sync_fails),      cmocka_unit_test(test_sync_has_no_space),
+        cmocka_unit_test(test_meta_fails),      cmocka_unit_test(test_write_has_no_space),
+        cmocka_unit_test(test_write_is_broken), cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests_name("store/lmdb faults", tests, NULL, NULL);
 }

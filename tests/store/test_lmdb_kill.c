@@ -12,8 +12,8 @@
 #include "store/conformance.h"
 #include "store/lmdb_dir.h"
 
-#define KILLS 6
-#define WRITERS 8
+#define KILLS    6
+#define WRITERS  8
 #define MAX_SEEN 200000
 
 struct message {
@@ -122,7 +122,8 @@ static bool present(struct fixture *f, const char *kind, struct message m, str_t
 {
     bool there;
     str_t value;
-    assert_int_equal(store_get1(f->s, Q, message_key(&f->a, kind, m), &f->a, &there, &value), STORE_OK);
+    assert_int_equal(store_get1(f->s, Q, message_key(&f->a, kind, m), &f->a, &there, &value),
+                     STORE_OK);
     assert_true(!there || want.len == 0 || str_eq(value, want));
     return there;
 }
@@ -134,9 +135,12 @@ static bool whole(struct fixture *f, struct message m)
     assert_int_equal(present(f, "d", m, STR("delivery")), there);
     bool gone = present(f, "gone", m, STR("1"));
     assert_true(there || !gone);
-    bool c0 = present(f, "c0", m, message_content(&f->a, m)), c1 = present(f, "c1", m, message_content(&f->a, m));
+    bool c0 = present(f, "c0", m, message_content(&f->a, m)),
+         c1 = present(f, "c1", m, message_content(&f->a, m));
     assert_int_equal(c1, there && !gone);
-    assert_true(!there || c0 == !gone); /* a lazy chunk may be there without its message, not the other way round */
+    assert_true(
+        !there ||
+        c0 == !gone); /* a lazy chunk may be there without its message, not the other way round */
     return there;
 }
 
@@ -153,7 +157,8 @@ static void verify(struct lmdb_dir *dir, size_t n)
         arena_reset(&f.a);
     }
     for (uint32_t r = 0; r < KILLS; r++)
-        for (uint32_t w = 0; w < WRITERS; w++) { /* those under way when it was killed: there or not, but whole */
+        for (uint32_t w = 0; w < WRITERS;
+             w++) { /* those under way when it was killed: there or not, but whole */
             (void)whole(&f, (struct message){r, w, last[r][w] + 1});
             arena_reset(&f.a);
         }

@@ -6,19 +6,26 @@
 #include "roles/core_fixture.h"
 /* after cmocka's prerequisites */
 #include "store/conformance.h"
+#include "store/lmdb_dir.h"
 
 /* ---- conformance ---- */
 
 static struct core_fixture suite_core;
 
+static struct store *suite_store(void)
+{
+    struct store *s = core_store(&suite_core, &core_any);
+    uint64_t snapshot;
+    assert_int_equal(store_snapshot_open(s, Q, &snapshot),
+                     STORE_OK); /* now the socket is in use: the board is core's */
+    store_snapshot_close(s, snapshot);
+    return s;
+}
+
 static struct store *suite_open(void)
 {
     core_up(&suite_core);
-    struct store *s = core_store(&suite_core, &core_any);
-    uint64_t snapshot;
-    assert_int_equal(store_snapshot_open(s, Q, &snapshot), STORE_OK); /* now the socket is in use: the board is core's */
-    store_snapshot_close(s, snapshot);
-    return s;
+    return suite_store();
 }
 
 static void suite_close(struct store *s)
@@ -45,6 +52,47 @@ static const struct conformance suite = {.name = "store/remote",
                                          .close = suite_close,
                                          .damage = suite_damage,
                                          .age_snapshots = suite_age};
+
+/* The same over LMDB, whose commit threads tell when a run of answers is over. */
+static struct lmdb_dir lmdb;
+
+static void lmdb_flush(void *user, bool queue)
+{
+    (void)user, (void)queue;
+    core_server_flush();
+}
+
+static struct store *lmdb_open(void)
+{
+    struct err err;
+    log_quiet(true);
+    sys_env_init(&suite_core.env);
+    assert_true(lmdb_dir_make(&lmdb));
+    suite_core.engine = lmdb_dir_open(&lmdb);
+    assert_non_null(suite_core.engine);
+    suite_core.cs = core_server_new(suite_core.engine, &suite_core.env, &err);
+    assert_non_null(suite_core.cs);
+    core_server_gather(suite_core.cs);
+    store_lmdb_set_flush(suite_core.engine, lmdb_flush, NULL);
+    return suite_store();
+}
+
+static void lmdb_close(struct store *s)
+{
+    suite_close(s);
+    lmdb_dir_remove(&lmdb);
+}
+
+static void lmdb_age(struct store *s, int64_t ms)
+{
+    (void)s;
+    store_lmdb_age_snapshots(suite_core.engine, ms);
+}
+
+static const struct conformance lmdb_suite = {.name = "store/remote over lmdb",
+                                              .open = lmdb_open,
+                                              .close = lmdb_close,
+                                              .age_snapshots = lmdb_age};
 
 /* ---- a store whose core comes and goes ---- */
 
@@ -111,9 +159,11 @@ static void waiting_done(struct store_commit *c)
     atomic_store(&((struct waiting_commit *)c->user)->done, true);
 }
 
-static void submit(struct store *s, struct waiting_commit *w, struct store_batch *b, int64_t deadline_ms)
+static void submit(struct store *s, struct waiting_commit *w, struct store_batch *b,
+                   int64_t deadline_ms)
 {
-    *w = (struct waiting_commit){.c = {.batch = b, .done = waiting_done, .user = w, .deadline_ms = deadline_ms}};
+    *w = (struct waiting_commit){
+        .c = {.batch = b, .done = waiting_done, .user = w, .deadline_ms = deadline_ms}};
     store_submit(s, &w->c);
 }
 
@@ -142,14 +192,18 @@ static void nothing_sent_is_down(void **state)
 
 /* A core that takes everything and answers nothing. */
 static _Atomic bool mute_got_commit;
-static bool mute_request(void *user, struct channel_peer *p, uint8_t type, uint64_t id, str_t payload, int fd)
+static bool mute_request(void *user, struct channel_peer *p, uint8_t type, uint64_t id,
+                         str_t payload, int fd)
 {
     (void)user, (void)p, (void)id, (void)payload, (void)fd;
     if (type == STORE_MSG_COMMIT)
         atomic_store(&mute_got_commit, true);
     return type != STORE_MSG_COMMIT; /* dies of it */
 }
-static void mute_closed(void *user, struct channel_peer *p) { (void)user, (void)p; }
+static void mute_closed(void *user, struct channel_peer *p)
+{
+    (void)user, (void)p;
+}
 static const struct channel_server_ops mute_ops = {.request = mute_request, .closed = mute_closed};
 
 static void sent_and_no_answer_is_unknown(void **state)
@@ -197,7 +251,8 @@ static void big_batches_arrive_whole(void **state)
     up(&f);
     attach(&f);
     store_batch_init(&b, Q, &f.a);
-    for (size_t i = 0; i < 40; i++) { /* more big values than are sent in place, small ones between them */
+    for (size_t i = 0; i < 40;
+         i++) { /* more big values than are sent in place, small ones between them */
         size_t len = i % 3 == 0 ? 10 : 4000 + 700 * i;
         char *bytes = arena_alloc(&f.a, len);
         memset(bytes, (int)('A' + i), len);
@@ -229,7 +284,10 @@ static void too_many_keys_is_a_limit(void **state)
 
 /* ---- the board ---- */
 
-static uint64_t generation(struct store *s) { return atomic_load(&store_board(s)->generation[PART_QUEUE]); }
+static uint64_t generation(struct store *s)
+{
+    return atomic_load(&store_board(s)->generation[PART_QUEUE]);
+}
 
 static void a_board_is_there_before_anything_is_read(void **state)
 {
@@ -373,14 +431,22 @@ static void logins(void **state)
     core_put(&f.core, U(6), STR("f/1"), STR("yours"));
     /* the same words whatever was wrong */
     struct err unknown;
-    assert_int_equal(store_remote_login(f.s, STR("no@example.org"), STR("right"), NULL, &account, &session, &unknown), RC_PERM);
-    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR("wrong"), NULL, &account, &session, &err), RC_PERM);
+    assert_int_equal(store_remote_login(f.s, STR("no@example.org"), STR("right"), NULL, &account,
+                                        &session, &unknown),
+                     RC_PERM);
+    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR("wrong"), NULL, &account,
+                                        &session, &err),
+                     RC_PERM);
     assert_string_equal(err.text, unknown.text);
     assert_string_equal(err.status, "5.7.8");
     assert_null(session);
-    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR(""), NULL, &account, &session, &err), RC_PERM);
+    assert_int_equal(
+        store_remote_login(f.s, STR("me@example.org"), STR(""), NULL, &account, &session, &err),
+        RC_PERM);
 
-    assert_int_equal(store_remote_login(f.s, STR("ME@example.org"), STR("right"), NULL, &account, &session, &err), RC_OK);
+    assert_int_equal(store_remote_login(f.s, STR("ME@example.org"), STR("right"), NULL, &account,
+                                        &session, &err),
+                     RC_OK);
     assert_int_equal(account, 5);
     assert_int_equal(store_get1(session, U(5), STR("f/1"), &f.a, &present, &value), STORE_OK);
     assert_true(present && str_eq(value, STR("mine")));
@@ -389,12 +455,20 @@ static void logins(void **state)
 
     /* a new password is the password; none locks */
     assert_int_equal(store_remote_set_password(f.s, 5, STR("new"), &err), RC_OK);
-    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR("right"), NULL, &account, &again, &err), RC_PERM);
-    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR("new"), NULL, &account, &again, &err), RC_OK);
+    assert_int_equal(
+        store_remote_login(f.s, STR("me@example.org"), STR("right"), NULL, &account, &again, &err),
+        RC_PERM);
+    assert_int_equal(
+        store_remote_login(f.s, STR("me@example.org"), STR("new"), NULL, &account, &again, &err),
+        RC_OK);
     store_close(again);
     assert_int_equal(store_remote_set_password(f.s, 5, STR_NONE, &err), RC_OK);
-    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR(""), NULL, &account, &again, &err), RC_PERM);
-    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR("new"), NULL, &account, &again, &err), RC_PERM);
+    assert_int_equal(
+        store_remote_login(f.s, STR("me@example.org"), STR(""), NULL, &account, &again, &err),
+        RC_PERM);
+    assert_int_equal(
+        store_remote_login(f.s, STR("me@example.org"), STR("new"), NULL, &account, &again, &err),
+        RC_PERM);
 
     /* a session ends with core */
     restart_core(&f);
@@ -459,6 +533,6 @@ int main(void)
         cmocka_unit_test(logins),
         cmocka_unit_test(many_threads_share_a_channel),
     };
-    int failed = conformance_run(&suite);
+    int failed = conformance_run(&suite) + conformance_run(&lmdb_suite);
     return failed + cmocka_run_group_tests_name("store/remote", own, NULL, NULL);
 }

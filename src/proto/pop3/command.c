@@ -1,4 +1,5 @@
-/* command.c: the verbs, each a row of the table with the states in which it is legal. See server.h. */
+/* command.c: the verbs, each a row of the table with the states in which it is legal. See
+ * server.h. */
 #include "base/err.h"
 #include "proto/pop3/session.h"
 
@@ -19,14 +20,17 @@ struct command {
     enum pop3s_event (*run)(struct pop3s *s, str_t args);
 };
 
-static void ok(struct pop3s *s, const char *text) { buf_addf(&s->out, "+OK%s%s\r\n", *text == '\0' ? "" : " ", text); }
+static void ok(struct pop3s *s, const char *text)
+{
+    buf_addf(&s->out, "+OK%s%s\r\n", *text == '\0' ? "" : " ", text);
+}
 
 static const char *refusal_code(enum pop3s_refusal why)
 {
     switch (why) {
-    case POP3S_AUTH: return "[AUTH]";       /* RFC 3206 5 */
-    case POP3S_IN_USE: return "[IN-USE]";   /* RFC 2449 8.1.2 */
-    case POP3S_TEMP: return "[SYS/TEMP]";   /* RFC 3206 4 */
+    case POP3S_AUTH: return "[AUTH]";     /* RFC 3206 5 */
+    case POP3S_IN_USE: return "[IN-USE]"; /* RFC 2449 8.1.2 */
+    case POP3S_TEMP: return "[SYS/TEMP]"; /* RFC 3206 4 */
     case POP3S_PERM: return "[SYS/PERM]";
     }
     return "[SYS/PERM]";
@@ -64,7 +68,8 @@ static enum pop3s_event bad(struct pop3s *s, const char *text)
 
 static enum pop3s_event refuse_plaintext(struct pop3s *s)
 {
-    return bad(s, "[AUTH] passwords are taken only over connections from this machine, as there is no encryption");
+    return bad(s, "[AUTH] passwords are taken only over connections from this machine, as there is "
+                  "no encryption");
 }
 
 static enum pop3s_event cmd_user(struct pop3s *s, str_t args) /* RFC 1939 7 */
@@ -80,7 +85,8 @@ static enum pop3s_event cmd_user(struct pop3s *s, str_t args) /* RFC 1939 7 */
     return POP3S_IDLE;
 }
 
-static enum pop3s_event cmd_pass(struct pop3s *s, str_t args) /* RFC 1939 7: blanks are part of the password */
+static enum pop3s_event cmd_pass(struct pop3s *s,
+                                 str_t args) /* RFC 1939 7: blanks are part of the password */
 {
     if (!s->config->plaintext)
         return refuse_plaintext(s);
@@ -91,8 +97,14 @@ static enum pop3s_event cmd_pass(struct pop3s *s, str_t args) /* RFC 1939 7: bla
     return POP3S_LOGIN;
 }
 
-str_t pop3s_name(const struct pop3s *s) { return str_of(s->name, s->name_len); }
-str_t pop3s_password(const struct pop3s *s) { return s->password; }
+str_t pop3s_name(const struct pop3s *s)
+{
+    return str_of(s->name, s->name_len);
+}
+str_t pop3s_password(const struct pop3s *s)
+{
+    return s->password;
+}
 
 static void login_answered(struct pop3s *s)
 {
@@ -136,7 +148,8 @@ static enum pop3s_event cmd_capa(struct pop3s *s, str_t args) /* RFC 2449 5 */
     buf_add(&s->out, STR("TOP\r\nUIDL\r\n"));
     if (s->config->plaintext)
         buf_add(&s->out, STR("USER\r\n"));
-    buf_add(&s->out, STR("RESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\nIMPLEMENTATION "));
+    buf_add(&s->out,
+            STR("RESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\nIMPLEMENTATION "));
     buf_add(&s->out, s->config->implementation);
     buf_add(&s->out, STR("\r\n.\r\n"));
     return POP3S_IDLE;
@@ -161,12 +174,14 @@ void pop3s_updated(struct pop3s *s, bool all)
     if (all)
         ok(s, "bye");
     else
-        buf_add(&s->out, STR("-ERR [SYS/TEMP] some deleted messages not removed\r\n")); /* RFC 1939 6 */
+        buf_add(&s->out,
+                STR("-ERR [SYS/TEMP] some deleted messages not removed\r\n")); /* RFC 1939 6 */
 }
 
 /* ---- TRANSACTION ---- */
 
-/* A message number as it is written in `arg`, of one that is not marked deleted; false: answered. */
+/* A message number as it is written in `arg`, of one that is not marked deleted; false:
+ * answered. */
 static bool message_number(struct pop3s *s, str_t arg, size_t *index)
 {
     uint64_t number;
@@ -198,14 +213,16 @@ static void add_listing(struct pop3s *s, size_t i)
 /* RFC 1939 7: unique for ever, 1 to 70 characters. */
 static void add_uid(struct pop3s *s, size_t i)
 {
-    buf_addf(&s->out, "%zu %u.%llu\r\n", i + 1, s->uidvalidity, (unsigned long long)s->messages[i].uid);
+    buf_addf(&s->out, "%zu %u.%llu\r\n", i + 1, s->uidvalidity,
+             (unsigned long long)s->messages[i].uid);
 }
 
 static enum pop3s_event list(struct pop3s *s, str_t args, enum pop3s_producing kind)
 {
     size_t index;
     if (args.len == 0) {
-        buf_addf(&s->out, "+OK %zu messages (%llu octets)\r\n", s->n_left, (unsigned long long)s->octets_left);
+        buf_addf(&s->out, "+OK %zu messages (%llu octets)\r\n", s->n_left,
+                 (unsigned long long)s->octets_left);
         s->producing = kind;
         s->at = 0;
     } else if (message_number(s, args, &index)) {
@@ -226,8 +243,14 @@ void pop3s_list_some(struct pop3s *s)
     s->producing = POP3S_NOTHING;
 }
 
-static enum pop3s_event cmd_list(struct pop3s *s, str_t args) { return list(s, args, POP3S_LISTING); }
-static enum pop3s_event cmd_uidl(struct pop3s *s, str_t args) { return list(s, args, POP3S_UIDS); }
+static enum pop3s_event cmd_list(struct pop3s *s, str_t args)
+{
+    return list(s, args, POP3S_LISTING);
+}
+static enum pop3s_event cmd_uidl(struct pop3s *s, str_t args)
+{
+    return list(s, args, POP3S_UIDS);
+}
 
 static enum pop3s_event cmd_retr(struct pop3s *s, str_t args)
 {
@@ -293,31 +316,33 @@ static enum pop3s_event cmd_rset(struct pop3s *s, str_t args)
         s->n_left++;
         s->octets_left += s->messages[i].size;
     }
-    buf_addf(&s->out, "+OK %zu messages (%llu octets)\r\n", s->n, (unsigned long long)s->octets_left);
+    buf_addf(&s->out, "+OK %zu messages (%llu octets)\r\n", s->n,
+             (unsigned long long)s->octets_left);
     return POP3S_IDLE;
 }
 
 /* ---- the table ---- */
 
 static const struct command commands[] = {
-    {{"USER", 4}, ST_AUTH, cmd_user},              /* RFC 1939 7 */
-    {{"PASS", 4}, POP3S_ST_NAMED, cmd_pass},       /* RFC 1939 7: only right after USER */
-    {{"CAPA", 4}, ST_ANY, cmd_capa},               /* RFC 2449 5 */
-    {{"QUIT", 4}, ST_ANY, cmd_quit},               /* RFC 1939 4, 5, 6 */
-    {{"STAT", 4}, ST_TRANS, cmd_stat},             /* RFC 1939 5 */
-    {{"LIST", 4}, ST_TRANS, cmd_list},             /* RFC 1939 5 */
-    {{"UIDL", 4}, ST_TRANS, cmd_uidl},             /* RFC 1939 7 */
-    {{"RETR", 4}, ST_TRANS, cmd_retr},             /* RFC 1939 5 */
-    {{"TOP", 3}, ST_TRANS, cmd_top},               /* RFC 1939 7 */
-    {{"DELE", 4}, ST_TRANS, cmd_dele},             /* RFC 1939 5 */
-    {{"NOOP", 4}, ST_TRANS, cmd_noop},             /* RFC 1939 5 */
-    {{"RSET", 4}, ST_TRANS, cmd_rset},             /* RFC 1939 5 */
+    {{"USER", 4}, ST_AUTH, cmd_user},        /* RFC 1939 7 */
+    {{"PASS", 4}, POP3S_ST_NAMED, cmd_pass}, /* RFC 1939 7: only right after USER */
+    {{"CAPA", 4}, ST_ANY, cmd_capa},         /* RFC 2449 5 */
+    {{"QUIT", 4}, ST_ANY, cmd_quit},         /* RFC 1939 4, 5, 6 */
+    {{"STAT", 4}, ST_TRANS, cmd_stat},       /* RFC 1939 5 */
+    {{"LIST", 4}, ST_TRANS, cmd_list},       /* RFC 1939 5 */
+    {{"UIDL", 4}, ST_TRANS, cmd_uidl},       /* RFC 1939 7 */
+    {{"RETR", 4}, ST_TRANS, cmd_retr},       /* RFC 1939 5 */
+    {{"TOP", 3}, ST_TRANS, cmd_top},         /* RFC 1939 7 */
+    {{"DELE", 4}, ST_TRANS, cmd_dele},       /* RFC 1939 5 */
+    {{"NOOP", 4}, ST_TRANS, cmd_noop},       /* RFC 1939 5 */
+    {{"RSET", 4}, ST_TRANS, cmd_rset},       /* RFC 1939 5 */
 };
 
 /* Browsers that were tricked into talking to us: close at once, echo nothing. */
 static bool is_http(str_t verb)
 {
-    static const str_t verbs[] = {{"GET", 3}, {"POST", 4}, {"PUT", 3}, {"HEAD", 4}, {"OPTIONS", 7}, {"CONNECT", 7}};
+    static const str_t verbs[] = {{"GET", 3},  {"POST", 4},    {"PUT", 3},
+                                  {"HEAD", 4}, {"OPTIONS", 7}, {"CONNECT", 7}};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (str_ieq(verb, verbs[i]))
             return true;
@@ -341,8 +366,9 @@ enum pop3s_event pop3s_run(struct pop3s *s, str_t line)
         if (!str_ieq(verb, commands[i].verb))
             continue;
         if ((commands[i].states & s->state) == 0)
-            return bad(s, s->state == POP3S_ST_TRANSACTION ? "you are logged in already"
-                                                           : "log in first: USER name, then PASS password");
+            return bad(s, s->state == POP3S_ST_TRANSACTION
+                              ? "you are logged in already"
+                              : "log in first: USER name, then PASS password");
         if (!clean(line))
             return bad(s, "no CR or NUL inside a line, please");
         bool password = commands[i].run == cmd_pass; /* whose blanks count */

@@ -1,11 +1,19 @@
-/* content.c: a message on its way out: byte-stuffed (RFC 1939 3), every line ended by CRLF, with TOP cut where it was asked for.
+/* content.c: a message on its way out: byte-stuffed (RFC 1939 3), every line ended by CRLF, with
+ * TOP cut where it was asked for.
  *
- * What is stored has CRLF line ends already. If it ever has not, a bare CR or LF is made a CRLF here: neither leaves us. */
+ * What is stored has CRLF line ends already. If it ever has not, a bare CR or LF is made a CRLF
+ * here: neither leaves us. */
 #include "base/err.h"
 #include "proto/pop3/session.h"
 
-size_t pop3s_index(const struct pop3s *s) { return s->content.index; }
-uint32_t pop3s_piece(const struct pop3s *s) { return s->content.piece; }
+size_t pop3s_index(const struct pop3s *s)
+{
+    return s->content.index;
+}
+uint32_t pop3s_piece(const struct pop3s *s)
+{
+    return s->content.piece;
+}
 
 void pop3s_content_begin(struct pop3s *s, size_t index, bool top, uint64_t lines)
 {

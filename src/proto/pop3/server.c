@@ -1,4 +1,5 @@
-/* server.c: the session: lines in, events out, deadlines. See server.h. The verbs are in command.c, messages in content.c. */
+/* server.c: the session: lines in, events out, deadlines. See server.h. The verbs are in command.c,
+ * messages in content.c. */
 #include "proto/pop3/server.h"
 
 #include <stdlib.h>
@@ -21,7 +22,8 @@ struct pop3s *pop3s_new(const struct pop3s_config *c, int64_t now_ms)
     s->now_ms = now_ms;
     s->deadline_ms = now_ms + POP3S_LOGIN_S * MS; /* for the whole login, not for each command */
     buf_init(&s->out, POP3S_OUT_MAX);
-    buf_add(&s->out, STR("+OK POP3 ready\r\n")); /* RFC 1939 4; no <timestamp>, as there is no APOP */
+    buf_add(&s->out,
+            STR("+OK POP3 ready\r\n")); /* RFC 1939 4; no <timestamp>, as there is no APOP */
     return s;
 }
 
@@ -42,10 +44,22 @@ void pop3s_feed(struct pop3s *s, str_t bytes, int64_t now_ms)
         s->deadline_ms = now_ms + POP3S_IDLE_S * MS;
 }
 
-str_t pop3s_rest(const struct pop3s *s) { return s->in; }
-bool pop3s_closing(const struct pop3s *s) { return s->closing; }
-int64_t pop3s_deadline_ms(const struct pop3s *s) { return s->deadline_ms; }
-str_t pop3s_output(const struct pop3s *s) { return buf_str(&s->out); }
+str_t pop3s_rest(const struct pop3s *s)
+{
+    return s->in;
+}
+bool pop3s_closing(const struct pop3s *s)
+{
+    return s->closing;
+}
+int64_t pop3s_deadline_ms(const struct pop3s *s)
+{
+    return s->deadline_ms;
+}
+str_t pop3s_output(const struct pop3s *s)
+{
+    return buf_str(&s->out);
+}
 
 void pop3s_sent(struct pop3s *s, size_t n)
 {
@@ -59,7 +73,9 @@ void pop3s_expire(struct pop3s *s, int64_t now_ms)
     bool answering = s->out.len > 0 || s->producing != POP3S_NOTHING;
     s->now_ms = now_ms;
     if (s->state == POP3S_ST_TRANSACTION && answering) {
-        s->deadline_ms = now_ms + POP3S_IDLE_S * MS; /* slow, not idle; who takes nothing at all is cut off by the server */
+        s->deadline_ms =
+            now_ms + POP3S_IDLE_S *
+                         MS; /* slow, not idle; who takes nothing at all is cut off by the server */
         return;
     }
     s->closing = true;
@@ -83,7 +99,8 @@ static void line_add(struct pop3s *s, str_t part)
 
 enum line_result { LINE_NONE, LINE_OK, LINE_LONG };
 
-/* Takes a line from the input; *line is without its end. CRLF ends it, and LF alone, for people with a terminal. */
+/* Takes a line from the input; *line is without its end. CRLF ends it, and LF alone, for people
+ * with a terminal. */
 static enum line_result take_line(struct pop3s *s, str_t *line)
 {
     size_t at;

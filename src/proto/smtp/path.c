@@ -10,7 +10,8 @@ enum { LABEL_MAX = 63 }; /* RFC 1035 2.3.4 */
 /* RFC 5322 3.2.3 */
 static bool is_atext(char c)
 {
-    return ascii_alpha(c) || ascii_digit(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+    return ascii_alpha(c) || ascii_digit(c) ||
+           (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
 static bool take(str_t *rest, char c)

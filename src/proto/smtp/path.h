@@ -9,23 +9,30 @@
 #include "base/arena.h"
 #include "base/netaddr.h"
 
-#define SMTP_LOCAL_MAX 64   /* RFC 5321 4.5.3.1.1, octets */
+#define SMTP_LOCAL_MAX  64  /* RFC 5321 4.5.3.1.1, octets */
 #define SMTP_DOMAIN_MAX 255 /* 4.5.3.1.2 */
-#define SMTP_PATH_MAX 256   /* 4.5.3.1.3, with the brackets */
+#define SMTP_PATH_MAX   256 /* 4.5.3.1.3, with the brackets */
 
 enum smtp_domain_kind { SMTP_DOMAIN_NONE, SMTP_DOMAIN_NAME, SMTP_DOMAIN_LITERAL };
 
 struct smtp_path {
-    bool null;         /* <> */
-    str_t local;       /* unquoted, no CR, LF or NUL */
-    str_t domain;      /* lower case; empty for <postmaster>; for a literal its text without brackets ("192.0.2.1",
+    bool null;   /* <> */
+    str_t local; /* unquoted, no CR, LF or NUL */
+    str_t
+        domain; /* lower case; empty for <postmaster>; for a literal its text without brackets ("192.0.2.1",
                           "IPv6:2001:db8::1"), known forms as netaddr.h writes them */
     enum smtp_domain_kind kind;
     struct netaddr literal; /* SMTP_DOMAIN_LITERAL of a known form */
-    bool utf8;         /* a non-ASCII byte is in it: needs SMTPUTF8 */
+    bool utf8;              /* a non-ASCII byte is in it: needs SMTPUTF8 */
 };
 
-enum smtp_path_result { SMTP_PATH_OK, SMTP_PATH_SYNTAX, SMTP_PATH_LOCAL_LONG, SMTP_PATH_DOMAIN_LONG, SMTP_PATH_LONG };
+enum smtp_path_result {
+    SMTP_PATH_OK,
+    SMTP_PATH_SYNTAX,
+    SMTP_PATH_LOCAL_LONG,
+    SMTP_PATH_DOMAIN_LONG,
+    SMTP_PATH_LONG
+};
 
 /* Reads "<…>" from the front of *rest and advances it (only if SMTP_PATH_OK). Strings in the arena; if that is full:
  * SMTP_PATH_SYNTAX with a->failed set. Non-ASCII is always parsed and flagged, so that the caller can say 553 5.6.7. */

@@ -23,6 +23,7 @@ enum command_flags {
     CMD_JUNK = 4,          /* does no work: counted against junk_max */
     CMD_SMTP = 8,          /* not in LMTP */
     CMD_LMTP = 16,         /* only in LMTP */
+    CMD_HELLO = CMD_LAST_IN_GROUP | CMD_JUNK,
 };
 
 struct command {
@@ -33,30 +34,32 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {STR("MAIL"), ST_READY, 0, cmd_mail},                   /* RFC 5321 4.1.1.2 */
-    {STR("RCPT"), ST_MAIL | ST_RCPT, 0, cmd_rcpt},          /* 4.1.1.3 */
-    {STR("DATA"), ST_HELLO_DONE, CMD_LAST_IN_GROUP | CMD_NO_ARG, cmd_data}, /* 4.1.1.4; says itself why not */
-    {STR("BDAT"), ST_ANY, 0, cmd_bdat}, /* RFC 3030 2; must read its bytes away even where it is illegal */
-    {STR("RSET"), ST_ANY, CMD_NO_ARG | CMD_JUNK, cmd_rset}, /* RFC 5321 4.1.1.5 */
-    {STR("EHLO"), ST_ANY, CMD_LAST_IN_GROUP | CMD_JUNK | CMD_SMTP, cmd_ehlo}, /* 4.1.1.1, 4.1.4 */
-    {STR("HELO"), ST_ANY, CMD_LAST_IN_GROUP | CMD_JUNK | CMD_SMTP, cmd_helo}, /* 4.1.1.1 */
-    {STR("LHLO"), ST_ANY, CMD_LAST_IN_GROUP | CMD_JUNK | CMD_LMTP, cmd_ehlo}, /* RFC 2033 4.1 */
-    {STR("NOOP"), ST_ANY, CMD_LAST_IN_GROUP | CMD_JUNK, cmd_noop}, /* RFC 5321 4.1.1.9 */
-    {STR("VRFY"), ST_ANY, CMD_LAST_IN_GROUP | CMD_JUNK, cmd_vrfy}, /* 4.1.1.6 */
-    {STR("EXPN"), ST_ANY, CMD_LAST_IN_GROUP | CMD_JUNK, cmd_expn}, /* 4.1.1.7 */
-    {STR("HELP"), ST_ANY, CMD_LAST_IN_GROUP | CMD_JUNK, cmd_help}, /* 4.1.1.8 */
-    {STR("QUIT"), ST_ANY, CMD_NO_ARG, cmd_quit},                   /* 4.1.1.10 */
-    {STR("STARTTLS"), ST_ANY, CMD_LAST_IN_GROUP, cmd_absent},      /* 502, RFC 5321 4.2.4 */
-    {STR("AUTH"), ST_ANY, CMD_LAST_IN_GROUP, cmd_absent},
-    {STR("ETRN"), ST_ANY, CMD_LAST_IN_GROUP, cmd_absent},
-    {STR("TURN"), ST_ANY, CMD_LAST_IN_GROUP, cmd_absent},
-    {STR("SEND"), ST_ANY, 0, cmd_absent}, /* appendix F.6: obsolete */
-    {STR("SOML"), ST_ANY, 0, cmd_absent},
-    {STR("SAML"), ST_ANY, 0, cmd_absent},
+    {STR("MAIL"), ST_READY, 0, smtps_cmd_mail},          /* RFC 5321 4.1.1.2 */
+    {STR("RCPT"), ST_MAIL | ST_RCPT, 0, smtps_cmd_rcpt}, /* 4.1.1.3 */
+    /* DATA says itself why not; BDAT must read its bytes away even where it is illegal. */
+    {STR("DATA"), ST_HELLO_DONE, CMD_LAST_IN_GROUP | CMD_NO_ARG, smtps_cmd_data}, /* 4.1.1.4 */
+    {STR("BDAT"), ST_ANY, 0, smtps_cmd_bdat},                                     /* RFC 3030 2 */
+    {STR("RSET"), ST_ANY, CMD_NO_ARG | CMD_JUNK, smtps_cmd_rset},        /* RFC 5321 4.1.1.5 */
+    {STR("EHLO"), ST_ANY, CMD_HELLO | CMD_SMTP, smtps_cmd_ehlo},         /* 4.1.1.1, 4.1.4 */
+    {STR("HELO"), ST_ANY, CMD_HELLO | CMD_SMTP, smtps_cmd_helo},         /* 4.1.1.1 */
+    {STR("LHLO"), ST_ANY, CMD_HELLO | CMD_LMTP, smtps_cmd_ehlo},         /* RFC 2033 4.1 */
+    {STR("NOOP"), ST_ANY, CMD_LAST_IN_GROUP | CMD_JUNK, smtps_cmd_noop}, /* RFC 5321 4.1.1.9 */
+    {STR("VRFY"), ST_ANY, CMD_LAST_IN_GROUP | CMD_JUNK, smtps_cmd_vrfy}, /* 4.1.1.6 */
+    {STR("EXPN"), ST_ANY, CMD_LAST_IN_GROUP | CMD_JUNK, smtps_cmd_expn}, /* 4.1.1.7 */
+    {STR("HELP"), ST_ANY, CMD_LAST_IN_GROUP | CMD_JUNK, smtps_cmd_help}, /* 4.1.1.8 */
+    {STR("QUIT"), ST_ANY, CMD_NO_ARG, smtps_cmd_quit},                   /* 4.1.1.10 */
+    {STR("STARTTLS"), ST_ANY, CMD_LAST_IN_GROUP, smtps_cmd_absent},      /* 502, RFC 5321 4.2.4 */
+    {STR("AUTH"), ST_ANY, CMD_LAST_IN_GROUP, smtps_cmd_absent},
+    {STR("ETRN"), ST_ANY, CMD_LAST_IN_GROUP, smtps_cmd_absent},
+    {STR("TURN"), ST_ANY, CMD_LAST_IN_GROUP, smtps_cmd_absent},
+    {STR("SEND"), ST_ANY, 0, smtps_cmd_absent}, /* appendix F.6: obsolete */
+    {STR("SOML"), ST_ANY, 0, smtps_cmd_absent},
+    {STR("SAML"), ST_ANY, 0, smtps_cmd_absent},
 };
 
 /* What a web browser says when it is made to talk to a mail server. */
-static const str_t forbidden[] = {STR("GET"), STR("POST"), STR("CONNECT"), STR("HEAD"), STR("PUT"), STR("OPTIONS")};
+static const str_t forbidden[] = {STR("GET"),  STR("POST"), STR("CONNECT"),
+                                  STR("HEAD"), STR("PUT"),  STR("OPTIONS")};
 
 enum line { LINE_NONE, LINE_WHOLE, LINE_LONG, LINE_NO_CR, LINE_ENDLESS };
 
@@ -71,9 +74,9 @@ struct smtps *smtps_new(const struct smtps_config *c, int64_t now_ms)
     /* LMTP answers the data once per recipient, 512 octets each. */
     buf_init(&s->out, 4 * SMTPS_FLUSH_AT + (c->lmtp ? (size_t)c->recipients_max * 512 : 0));
     buf_init(&s->line, SMTPS_COMMAND_MAX);
-    transaction_init(s);
+    smtps_transaction_init(s);
     smtps_restart_deadline(s);
-    greeting(s);
+    smtps_greeting(s);
     return s;
 }
 
@@ -192,7 +195,8 @@ static enum smtps_event run_command(struct smtps *s, str_t line)
     } else if (c == NULL) {
         smtps_fault(s, 500, "5.5.2", "command not recognized");
         s->flush = true; /* RFC 2920 3.2 (6) */
-    } else if (s->in.len > 0 && c->run != cmd_quit && (!s->esmtp || (c->flags & CMD_LAST_IN_GROUP))) {
+    } else if (s->in.len > 0 && c->run != smtps_cmd_quit &&
+               (!s->esmtp || (c->flags & CMD_LAST_IN_GROUP))) {
         out_of_sync(s);
     } else if ((c->flags & CMD_NO_ARG) && arg.len > 0) {
         smtps_fault(s, 501, "5.5.4", "this command takes no argument");
@@ -244,9 +248,10 @@ enum smtps_event smtps_next(struct smtps *s)
     must(s->await == AWAIT_NOTHING); /* every event marked (reply) was answered */
     for (;;) {
         if (s->reset_due)
-            transaction_reset(s);
+            smtps_transaction_reset(s);
         if (s->out.failed)
-            smtps_finish(s, "out of memory"); /* a reply was lost: no further one may be taken for it */
+            smtps_finish(
+                s, "out of memory"); /* a reply was lost: no further one may be taken for it */
         if (s->abort_due) {
             s->abort_due = false;
             s->reset_due = true;
@@ -266,7 +271,7 @@ enum smtps_event smtps_next(struct smtps *s)
         }
         enum smtps_event ev = SMTPS_IDLE;
         if (in_content) {
-            ev = content_next(s);
+            ev = smtps_content_next(s);
             if (ev == SMTPS_IDLE && s->in.len == 0 && !s->abort_due && !s->closing && !s->reset_due)
                 return SMTPS_IDLE;
         } else if (s->in.len == 0) {
@@ -281,16 +286,55 @@ enum smtps_event smtps_next(struct smtps *s)
     }
 }
 
-str_t smtps_rest(const struct smtps *s) { return s->in; }
-str_t smtps_helo_name(const struct smtps *s) { return str_c(s->helo); }
-bool smtps_esmtp(const struct smtps *s) { return s->esmtp; }
-bool smtps_closing(const struct smtps *s) { return s->closing; }
-const struct smtp_path *smtps_sender(const struct smtps *s) { return s->t.sender; }
-const struct smtps_mail_params *smtps_mail_params(const struct smtps *s) { return &s->t.params; }
-const struct smtp_path *smtps_recipient(const struct smtps *s) { return s->t.recipient; }
-size_t smtps_recipients(const struct smtps *s) { return s->t.recipients; }
-str_t smtps_content(const struct smtps *s) { return s->content; }
-struct arena *smtps_transaction_arena(struct smtps *s) { return &s->t.arena; }
-const char *smtps_why(const struct smtps *s) { return s->why; }
-uint32_t smtps_messages(const struct smtps *s) { return s->messages; }
-uint32_t smtps_errors(const struct smtps *s) { return s->errors_all; }
+str_t smtps_rest(const struct smtps *s)
+{
+    return s->in;
+}
+str_t smtps_helo_name(const struct smtps *s)
+{
+    return str_c(s->helo);
+}
+bool smtps_esmtp(const struct smtps *s)
+{
+    return s->esmtp;
+}
+bool smtps_closing(const struct smtps *s)
+{
+    return s->closing;
+}
+const struct smtp_path *smtps_sender(const struct smtps *s)
+{
+    return s->t.sender;
+}
+const struct smtps_mail_params *smtps_mail_params(const struct smtps *s)
+{
+    return &s->t.params;
+}
+const struct smtp_path *smtps_recipient(const struct smtps *s)
+{
+    return s->t.recipient;
+}
+size_t smtps_recipients(const struct smtps *s)
+{
+    return s->t.recipients;
+}
+str_t smtps_content(const struct smtps *s)
+{
+    return s->content;
+}
+struct arena *smtps_transaction_arena(struct smtps *s)
+{
+    return &s->t.arena;
+}
+const char *smtps_why(const struct smtps *s)
+{
+    return s->why;
+}
+uint32_t smtps_messages(const struct smtps *s)
+{
+    return s->messages;
+}
+uint32_t smtps_errors(const struct smtps *s)
+{
+    return s->errors_all;
+}

@@ -29,13 +29,18 @@
 #include "base/buf.h"
 #include "proto/smtp/path.h"
 
-#define SMTPS_COMMAND_MAX 2048         /* octets of a command line with CRLF: RFC 5321 4.5.3.1.4 asks for 512 and more with parameters */
-#define SMTPS_DISCARD_MAX 65536        /* of a longer line so much is read away, then the session ends */
-#define SMTPS_TEXT_LINE_MAX (1 << 20)  /* octets of one line of content; the RFC asks for 1000, nothing honest needs more than this */
-#define SMTPS_TRANSACTION_MAX (1 << 20) /* bytes of the transaction's arena: 1000 recipients of 256 octets, twice, with room */
-#define SMTPS_FLUSH_AT 16384           /* waiting output from which SMTPS_FLUSH asks for it to be sent */
-#define SMTPS_CHUNKS_MAX 16384         /* BDAT commands in one message: 50 MiB in chunks of 3 KiB */
-#define SMTPS_TARPIT_MS 1000           /* how long replies are held once errors_soft is passed */
+#define SMTPS_COMMAND_MAX \
+    2048 /* octets of a command line with CRLF: RFC 5321 4.5.3.1.4 asks for 512 and more with parameters */
+#define SMTPS_DISCARD_MAX 65536 /* of a longer line so much is read away, then the session ends */
+#define SMTPS_TEXT_LINE_MAX \
+    (1                      \
+     << 20) /* octets of one line of content; the RFC asks for 1000, nothing honest needs more than this */
+#define SMTPS_TRANSACTION_MAX \
+    (1                        \
+     << 20) /* bytes of the transaction's arena: 1000 recipients of 256 octets, twice, with room */
+#define SMTPS_FLUSH_AT   16384 /* waiting output from which SMTPS_FLUSH asks for it to be sent */
+#define SMTPS_CHUNKS_MAX 16384 /* BDAT commands in one message: 50 MiB in chunks of 3 KiB */
+#define SMTPS_TARPIT_MS  1000  /* how long replies are held once errors_soft is passed */
 
 struct smtps_config {
     str_t hostname;          /* in the greeting and EHLO */
@@ -43,35 +48,39 @@ struct smtps_config {
     uint64_t size_max;       /* bytes; declared as SIZE */
     uint32_t recipients_max; /* per transaction, at least 100 */
     uint32_t messages_max;   /* per session, 1000: then 421 */
-    uint32_t errors_soft, errors_hard; /* over soft each reply waits 1 s (smtps_delay_ms), at hard 421 4.7.0 and close */
-    uint32_t junk_max;       /* NOOP, RSET, VRFY, HELP, EHLO without a message: 50; each more is an error */
-    uint32_t idle_s;         /* for a whole command line, and at most so long without progress in content */
-    uint32_t data_floor_bps; /* content: each byte buys 1/floor seconds, at most idle_s ahead: slower is cut off (421 4.4.2) */
+    uint32_t errors_soft,
+        errors_hard; /* over soft each reply waits 1 s (smtps_delay_ms), at hard 421 4.7.0 and close */
+    uint32_t
+        junk_max;    /* NOOP, RSET, VRFY, HELP, EHLO without a message: 50; each more is an error */
+    uint32_t idle_s; /* for a whole command line, and at most so long without progress in content */
+    uint32_t
+        data_floor_bps; /* content: each byte buys 1/floor seconds, at most idle_s ahead: slower is cut off (421 4.4.2) */
 };
 
 struct smtps;
 enum smtps_event {
-    SMTPS_IDLE,    /* nothing more until more is fed */
-    SMTPS_FLUSH,   /* output is over its watermark, or must not wait: send it before going on */
-    SMTPS_HELO,    /* client said hello (smtps_helo_name, smtps_esmtp); the engine has answered */
-    SMTPS_MAIL,    /* (reply) smtps_sender, smtps_mail_params; 250 opens the transaction */
-    SMTPS_RCPT,    /* (reply) smtps_recipient: the path; 250 adds it (with the slot number smtps_recipients - 1) */
-    SMTPS_DATA,    /* (reply) 354 to go on (for BDAT too, where nothing is sent unless it is refused); else the reply refuses */
+    SMTPS_IDLE,  /* nothing more until more is fed */
+    SMTPS_FLUSH, /* output is over its watermark, or must not wait: send it before going on */
+    SMTPS_HELO,  /* client said hello (smtps_helo_name, smtps_esmtp); the engine has answered */
+    SMTPS_MAIL,  /* (reply) smtps_sender, smtps_mail_params; 250 opens the transaction */
+    SMTPS_RCPT, /* (reply) smtps_recipient: the path; 250 adds it (with the slot number smtps_recipients - 1) */
+    SMTPS_DATA, /* (reply) 354 to go on (for BDAT too, where nothing is sent unless it is refused); else the reply refuses */
     SMTPS_CONTENT, /* smtps_content: bytes of the message, dots unstuffed, in order; valid until the next call */
-    SMTPS_END,     /* (reply; LMTP: smtps_reply once per accepted recipient, in order) the content is complete and clean */
-    SMTPS_ABORT,   /* the transaction ended otherwise (RSET, EHLO, too big, bad bytes, refused; smtps_why): drop what was
+    SMTPS_END, /* (reply; LMTP: smtps_reply once per accepted recipient, in order) the content is complete and clean */
+    SMTPS_ABORT, /* the transaction ended otherwise (RSET, EHLO, too big, bad bytes, refused; smtps_why): drop what was
                       stored. Given exactly once for each accepted SMTPS_MAIL that saw no SMTPS_END */
-    SMTPS_CLOSE,   /* once: the session is over (QUIT, errors, timeout; smtps_why): send the output, then close */
+    SMTPS_CLOSE, /* once: the session is over (QUIT, errors, timeout; smtps_why): send the output, then close */
 };
 
 struct smtps_mail_params {
-    bool body_8bit;     /* BODY=8BITMIME */
+    bool body_8bit; /* BODY=8BITMIME */
     bool smtputf8;
     bool has_size;
-    uint64_t size;      /* SIZE= as declared */
+    uint64_t size; /* SIZE= as declared */
 };
 
-struct smtps *smtps_new(const struct smtps_config *c, int64_t now_ms); /* config is borrowed; NULL: no memory. Greeting queued. */
+struct smtps *smtps_new(const struct smtps_config *c,
+                        int64_t now_ms); /* config is borrowed; NULL: no memory. Greeting queued. */
 void smtps_free(struct smtps *s); /* gives no SMTPS_ABORT: the owner drops what it holds itself */
 void smtps_feed(struct smtps *s, str_t bytes, int64_t now_ms);
 enum smtps_event smtps_next(struct smtps *s);
@@ -86,8 +95,11 @@ str_t smtps_output(const struct smtps *s);
 void smtps_sent(struct smtps *s, size_t n);
 int64_t smtps_deadline_ms(const struct smtps *s);
 void smtps_expire(struct smtps *s, int64_t now_ms); /* the deadline has passed: 421 4.4.2 */
-void smtps_eof(struct smtps *s); /* the client will send no more: SMTPS_ABORT if due, then SMTPS_CLOSE; output may still be sent */
-int64_t smtps_delay_ms(const struct smtps *s); /* hold the output so long (tarpit after errors_soft); 0 mostly */
+void smtps_eof(
+    struct smtps *
+        s); /* the client will send no more: SMTPS_ABORT if due, then SMTPS_CLOSE; output may still be sent */
+int64_t smtps_delay_ms(
+    const struct smtps *s); /* hold the output so long (tarpit after errors_soft); 0 mostly */
 
 /* What the client said. Sender and parameters are valid to the end of the transaction, the recipient during its event, helo
  * until the next hello. */

@@ -20,10 +20,14 @@
 
 #include <stdio.h>
 
-static const struct verdict bad_bytes = {3, 554, "5.6.0", "bare CR, bare LF or NUL in the message", "bad bytes"};
-static const struct verdict long_line = {2, 554, "5.6.0", "a line of the message is too long", "line too long"};
-static const struct verdict too_big = {1, 552, "5.3.4", "message too big", "too big"}; /* RFC 1870 6.3 */
-static const struct verdict too_many_chunks = {1, 554, "5.6.0", "too many chunks", "too many chunks"};
+static const struct verdict bad_bytes = {3, 554, "5.6.0", "bare CR, bare LF or NUL in the message",
+                                         "bad bytes"};
+static const struct verdict long_line = {2, 554, "5.6.0", "a line of the message is too long",
+                                         "line too long"};
+static const struct verdict too_big = {1, 552, "5.3.4", "message too big",
+                                       "too big"}; /* RFC 1870 6.3 */
+static const struct verdict too_many_chunks = {1, 554, "5.6.0", "too many chunks",
+                                               "too many chunks"};
 static const struct verdict no_memory = {4, 451, "4.3.0", "out of memory", "out of memory"};
 
 static void refuse(struct transaction *t, const struct verdict *v)
@@ -142,7 +146,7 @@ static enum smtps_event content_ended(struct smtps *s)
     smtps_restart_deadline(s);
     if (s->t.verdict != NULL) {
         say_verdict(s, true);
-        transaction_abort(s, s->t.verdict->why);
+        smtps_transaction_abort(s, s->t.verdict->why);
         return SMTPS_IDLE;
     }
     s->state = ST_READY;
@@ -193,11 +197,12 @@ static enum smtps_event stray_ended(struct smtps *s)
     s->chunk_stray = false;
     s->state = s->helo == NULL ? ST_START : s->t.open ? ST_MAIL : ST_READY;
     if (s->config->lmtp && s->chunk_last && s->t.open) {
-        transaction_abort(s, "no recipients"); /* RFC 2033 4.3: one reply for each of none */
+        smtps_transaction_abort(s, "no recipients"); /* RFC 2033 4.3: one reply for each of none */
         return SMTPS_IDLE;
     }
     if (s->t.refused > 0)
-        smtps_say(s, 554, "5.5.1", "no valid recipients"); /* pipelined behind refused RCPTs: no further error */
+        smtps_say(s, 554, "5.5.1",
+                  "no valid recipients"); /* pipelined behind refused RCPTs: no further error */
     else
         smtps_fault(s, 503, "5.5.1", "BDAT needs a sender and a recipient");
     return SMTPS_IDLE;
@@ -222,12 +227,12 @@ static enum smtps_event chunk_next(struct smtps *s)
     return s->chunk_stray ? stray_ended(s) : chunk_ended(s);
 }
 
-enum smtps_event content_next(struct smtps *s)
+enum smtps_event smtps_content_next(struct smtps *s)
 {
     return s->state == ST_DATA ? data_next(s) : chunk_next(s);
 }
 
-enum smtps_event cmd_data(struct smtps *s, str_t arg)
+enum smtps_event smtps_cmd_data(struct smtps *s, str_t arg)
 {
     (void)arg;
     if (s->state == ST_RCPT) {
@@ -242,14 +247,14 @@ enum smtps_event cmd_data(struct smtps *s, str_t arg)
     return SMTPS_IDLE;
 }
 
-void data_answered(struct smtps *s, int code)
+void smtps_data_answered(struct smtps *s, int code)
 {
     if (code == 354) {
         s->state = ST_DATA;
         s->t.at = AT_LINE; /* the CRLF of the command counts as the one before the dot (4.1.1.4) */
         smtps_restart_deadline(s);
     } else {
-        transaction_abort(s, "refused");
+        smtps_transaction_abort(s, "refused");
     }
 }
 
@@ -258,11 +263,10 @@ static bool bdat_args(str_t arg, uint64_t *size, bool *last)
 {
     str_t number = arg;
     *last = str_cut(&arg, ' ', &number);
-    return str_u64(number, UINT64_MAX / 2, size) &&
-           (!*last || str_ieq(str_trim(arg), STR("LAST")));
+    return str_u64(number, UINT64_MAX / 2, size) && (!*last || str_ieq(str_trim(arg), STR("LAST")));
 }
 
-enum smtps_event cmd_bdat(struct smtps *s, str_t arg)
+enum smtps_event smtps_cmd_bdat(struct smtps *s, str_t arg)
 {
     if (!bdat_args(arg, &s->chunk_left, &s->chunk_last)) {
         /* Where the chunk ends is not known, so no byte after it can be told from a command. */
@@ -275,20 +279,21 @@ enum smtps_event cmd_bdat(struct smtps *s, str_t arg)
     s->chunk_stray = !(before & (ST_RCPT | ST_BDAT));
     smtps_restart_deadline(s);
     if (s->chunk_stray)
-        return content_next(s);
+        return smtps_content_next(s);
     if (++s->t.chunks > SMTPS_CHUNKS_MAX)
         refuse(&s->t, &too_many_chunks);
-    uint64_t room = s->config->size_max - (s->t.size < s->config->size_max ? s->t.size : s->config->size_max);
+    uint64_t room =
+        s->config->size_max - (s->t.size < s->config->size_max ? s->t.size : s->config->size_max);
     if (s->chunk_left > room)
         refuse(&s->t, &too_big); /* known before its first byte */
     if (before == ST_BDAT)
-        return content_next(s);
+        return smtps_content_next(s);
     s->t.at = AT_LINE;
     s->await = AWAIT_BDAT;
     return SMTPS_DATA;
 }
 
-void bdat_answered(struct smtps *s, int code, const char *status, const char *text)
+void smtps_bdat_answered(struct smtps *s, int code, const char *status, const char *text)
 {
     if (code == 354)
         return;
@@ -302,7 +307,7 @@ void bdat_answered(struct smtps *s, int code, const char *status, const char *te
     s->t.verdict = v; /* the owner's words before ours */
 }
 
-void end_answered(struct smtps *s, int code)
+void smtps_end_answered(struct smtps *s, int code)
 {
     if (code < 300) {
         s->messages++;

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-void greeting(struct smtps *s)
+void smtps_greeting(struct smtps *s)
 {
     buf_addf(&s->out, "220 " STR_FMT " %s postrider\r\n", STR_ARG(s->config->hostname),
              s->config->lmtp ? "LMTP" : "ESMTP");
@@ -43,13 +43,13 @@ static bool hello(struct smtps *s, str_t arg, bool esmtp)
     free(s->helo);
     s->helo = copy;
     s->esmtp = esmtp;
-    transaction_abort(s, "hello");
+    smtps_transaction_abort(s, "hello");
     s->state = ST_READY;
     return true;
 }
 
 /* No enhanced codes in replies to hellos: RFC 2034 3. */
-enum smtps_event cmd_ehlo(struct smtps *s, str_t arg)
+enum smtps_event smtps_cmd_ehlo(struct smtps *s, str_t arg)
 {
     if (!hello(s, arg, true))
         return SMTPS_IDLE;
@@ -60,7 +60,7 @@ enum smtps_event cmd_ehlo(struct smtps *s, str_t arg)
     return SMTPS_HELO;
 }
 
-enum smtps_event cmd_helo(struct smtps *s, str_t arg)
+enum smtps_event smtps_cmd_helo(struct smtps *s, str_t arg)
 {
     if (!hello(s, arg, false))
         return SMTPS_IDLE;

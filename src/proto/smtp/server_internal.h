@@ -7,7 +7,7 @@
  *     server_data.c   DATA and BDAT: the content
  *     server_misc.c   RSET NOOP VRFY EXPN HELP QUIT
  *
- * Commands are `enum smtps_event cmd_x(s, arg)`: they answer themselves (SMTPS_IDLE) or give the event that the owner answers;
+ * Commands are `enum smtps_event smtps_cmd_x(s, arg)`: they answer themselves (SMTPS_IDLE) or give the event that the owner answers;
  * then `await` says which, and smtps_reply hands the answer to the part that asked. */
 #ifndef PROTO_SMTP_SERVER_INTERNAL_H
 #define PROTO_SMTP_SERVER_INTERNAL_H
@@ -15,14 +15,14 @@
 #include "base/err.h"
 #include "proto/smtp/server.h"
 
-enum smtps_state { /* a set of them stands in each row of the command table */
-    ST_START = 1,  /* no hello yet */
-    ST_READY = 2,  /* no transaction */
-    ST_MAIL = 4,   /* a sender, no recipient */
-    ST_RCPT = 8,   /* at least one recipient */
-    ST_BDAT = 16,  /* between two chunks */
-    ST_DATA = 32,  /* content up to CRLF.CRLF */
-    ST_CHUNK = 64, /* content of known length */
+enum smtps_state {                /* a set of them stands in each row of the command table */
+                   ST_START = 1,  /* no hello yet */
+                   ST_READY = 2,  /* no transaction */
+                   ST_MAIL = 4,   /* a sender, no recipient */
+                   ST_RCPT = 8,   /* at least one recipient */
+                   ST_BDAT = 16,  /* between two chunks */
+                   ST_DATA = 32,  /* content up to CRLF.CRLF */
+                   ST_CHUNK = 64, /* content of known length */
 };
 enum { ST_HELLO_DONE = ST_READY | ST_MAIL | ST_RCPT | ST_BDAT, ST_ANY = ST_START | ST_HELLO_DONE };
 
@@ -37,7 +37,7 @@ struct verdict { /* why the content is refused: said when it is complete */
     const char *status, *text, *why;
 };
 
-/* All of one mail transaction; transaction_reset (server_mail.c) is the only function that clears it. */
+/* All of one mail transaction; smtps_transaction_reset (server_mail.c) is the only function that clears it. */
 struct transaction {
     struct arena arena;
     struct smtp_path *sender, *recipient;
@@ -49,7 +49,7 @@ struct transaction {
     uint64_t size;        /* of the content so far */
     uint64_t line_length; /* of its last line so far */
     enum scan_at at;
-    bool open;            /* the owner accepted MAIL and has seen neither END nor ABORT */
+    bool open;                     /* the owner accepted MAIL and has seen neither END nor ABORT */
     const struct verdict *verdict; /* NULL: clean so far */
 };
 
@@ -70,10 +70,11 @@ struct smtps {
     enum smtps_state state;
     enum smtps_await await;
     bool esmtp;
-    bool greeted;       /* the greeting was sent */
-    bool delayed;       /* the output holds the reply to one error too many */
-    bool flush;         /* the output must not wait for more commands */
-    bool abort_due, reset_due; /* SMTPS_ABORT is the next event; the transaction is cleared before the one after */
+    bool greeted; /* the greeting was sent */
+    bool delayed; /* the output holds the reply to one error too many */
+    bool flush;   /* the output must not wait for more commands */
+    bool abort_due,
+        reset_due; /* SMTPS_ABORT is the next event; the transaction is cleared before the one after */
     bool closing, close_told;
     bool chunk_last, chunk_stray; /* BDAT LAST; a chunk outside a transaction: read away */
 };
@@ -89,35 +90,35 @@ void smtps_finish(struct smtps *s, const char *why);
 void smtps_restart_deadline(struct smtps *s);
 
 /* server_hello.c */
-void greeting(struct smtps *s);
-enum smtps_event cmd_ehlo(struct smtps *s, str_t arg);
-enum smtps_event cmd_helo(struct smtps *s, str_t arg);
+void smtps_greeting(struct smtps *s);
+enum smtps_event smtps_cmd_ehlo(struct smtps *s, str_t arg);
+enum smtps_event smtps_cmd_helo(struct smtps *s, str_t arg);
 
 /* server_mail.c */
-void transaction_init(struct smtps *s);
-void transaction_reset(struct smtps *s);
+void smtps_transaction_init(struct smtps *s);
+void smtps_transaction_reset(struct smtps *s);
 /* Ends the transaction without END: SMTPS_ABORT follows if the owner knows of it. */
-void transaction_abort(struct smtps *s, const char *why);
-enum smtps_event cmd_mail(struct smtps *s, str_t arg);
-enum smtps_event cmd_rcpt(struct smtps *s, str_t arg);
-void mail_answered(struct smtps *s, int code);
-void rcpt_answered(struct smtps *s, int code);
+void smtps_transaction_abort(struct smtps *s, const char *why);
+enum smtps_event smtps_cmd_mail(struct smtps *s, str_t arg);
+enum smtps_event smtps_cmd_rcpt(struct smtps *s, str_t arg);
+void smtps_mail_answered(struct smtps *s, int code);
+void smtps_rcpt_answered(struct smtps *s, int code);
 
 /* server_data.c */
-enum smtps_event cmd_data(struct smtps *s, str_t arg);
-enum smtps_event cmd_bdat(struct smtps *s, str_t arg);
-enum smtps_event content_next(struct smtps *s); /* in ST_DATA and ST_CHUNK */
-void data_answered(struct smtps *s, int code);
-void bdat_answered(struct smtps *s, int code, const char *status, const char *text);
-void end_answered(struct smtps *s, int code);
+enum smtps_event smtps_cmd_data(struct smtps *s, str_t arg);
+enum smtps_event smtps_cmd_bdat(struct smtps *s, str_t arg);
+enum smtps_event smtps_content_next(struct smtps *s); /* in ST_DATA and ST_CHUNK */
+void smtps_data_answered(struct smtps *s, int code);
+void smtps_bdat_answered(struct smtps *s, int code, const char *status, const char *text);
+void smtps_end_answered(struct smtps *s, int code);
 
 /* server_misc.c */
-enum smtps_event cmd_rset(struct smtps *s, str_t arg);
-enum smtps_event cmd_noop(struct smtps *s, str_t arg);
-enum smtps_event cmd_vrfy(struct smtps *s, str_t arg);
-enum smtps_event cmd_expn(struct smtps *s, str_t arg);
-enum smtps_event cmd_help(struct smtps *s, str_t arg);
-enum smtps_event cmd_quit(struct smtps *s, str_t arg);
-enum smtps_event cmd_absent(struct smtps *s, str_t arg); /* known, not implemented */
+enum smtps_event smtps_cmd_rset(struct smtps *s, str_t arg);
+enum smtps_event smtps_cmd_noop(struct smtps *s, str_t arg);
+enum smtps_event smtps_cmd_vrfy(struct smtps *s, str_t arg);
+enum smtps_event smtps_cmd_expn(struct smtps *s, str_t arg);
+enum smtps_event smtps_cmd_help(struct smtps *s, str_t arg);
+enum smtps_event smtps_cmd_quit(struct smtps *s, str_t arg);
+enum smtps_event smtps_cmd_absent(struct smtps *s, str_t arg); /* known, not implemented */
 
 #endif

@@ -3,17 +3,20 @@
  * The paths live in the transaction's arena, which takes no memory outside a transaction. */
 #include "proto/smtp/server_internal.h"
 
-void transaction_init(struct smtps *s) { arena_init(&s->t.arena, SMTPS_TRANSACTION_MAX); }
+void smtps_transaction_init(struct smtps *s)
+{
+    arena_init(&s->t.arena, SMTPS_TRANSACTION_MAX);
+}
 
-void transaction_reset(struct smtps *s)
+void smtps_transaction_reset(struct smtps *s)
 {
     arena_free(&s->t.arena); /* not arena_reset: an idle session holds no block */
     s->t = (struct transaction){0};
-    transaction_init(s);
+    smtps_transaction_init(s);
     s->reset_due = false;
 }
 
-void transaction_abort(struct smtps *s, const char *why)
+void smtps_transaction_abort(struct smtps *s, const char *why)
 {
     if (s->state != ST_START)
         s->state = ST_READY;
@@ -91,7 +94,8 @@ static bool mail_params(struct smtps *s, str_t rest, struct smtps_mail_params *p
 }
 
 /* Reads `FROM:<…>` or `TO:<…>`; blanks after the colon are forgiven (old Outlooks). Answers if it is wrong. */
-static bool take_path(struct smtps *s, str_t *arg, str_t prefix, const char *status, struct smtp_path *out)
+static bool take_path(struct smtps *s, str_t *arg, str_t prefix, const char *status,
+                      struct smtp_path *out)
 {
     if (!str_istarts(*arg, prefix)) {
         smtps_fault(s, 501, "5.5.4", "the syntax is MAIL FROM:<address> and RCPT TO:<address>");
@@ -129,7 +133,7 @@ static bool utf8_refused(struct smtps *s, const struct smtp_path *p)
     return p->utf8 && !s->t.params.smtputf8;
 }
 
-enum smtps_event cmd_mail(struct smtps *s, str_t arg)
+enum smtps_event smtps_cmd_mail(struct smtps *s, str_t arg)
 {
     if (s->messages >= s->config->messages_max) {
         smtps_say(s, 421, "4.7.0", "enough messages for one connection");
@@ -158,7 +162,7 @@ enum smtps_event cmd_mail(struct smtps *s, str_t arg)
     return SMTPS_MAIL;
 }
 
-void mail_answered(struct smtps *s, int code)
+void smtps_mail_answered(struct smtps *s, int code)
 {
     if (code < 300) {
         s->t.open = true;
@@ -168,9 +172,10 @@ void mail_answered(struct smtps *s, int code)
     }
 }
 
-enum smtps_event cmd_rcpt(struct smtps *s, str_t arg)
+enum smtps_event smtps_cmd_rcpt(struct smtps *s, str_t arg)
 {
-    if (s->t.recipients >= s->config->recipients_max) { /* RFC 5321 4.5.3.1.10: 452, no error of the client */
+    if (s->t.recipients >=
+        s->config->recipients_max) { /* RFC 5321 4.5.3.1.10: 452, no error of the client */
         smtps_say(s, 452, "4.5.3", "too many recipients");
         return SMTPS_IDLE;
     }
@@ -197,7 +202,7 @@ enum smtps_event cmd_rcpt(struct smtps *s, str_t arg)
     return SMTPS_RCPT;
 }
 
-void rcpt_answered(struct smtps *s, int code)
+void smtps_rcpt_answered(struct smtps *s, int code)
 {
     s->t.recipient = NULL;
     if (code >= 300)

@@ -12,7 +12,8 @@ enum { REPLY_LINE_MAX = 512 };
 static void clean(char *text)
 {
     for (char *p = text; *p != '\0'; p++)
-        if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f) /* non-ASCII: only to who asked, RFC 6531 3.7.4 */
+        if ((unsigned char)*p < ' ' ||
+            (unsigned char)*p >= 0x7f) /* non-ASCII: only to who asked, RFC 6531 3.7.4 */
             *p = '?';
 }
 
@@ -56,7 +57,7 @@ void smtps_finish(struct smtps *s, const char *why)
     if (s->closing)
         return;
     s->closing = true;
-    transaction_abort(s, why);
+    smtps_transaction_abort(s, why);
     s->why = why;
     buf_free(&s->line);
 }
@@ -72,18 +73,18 @@ void smtps_reply(struct smtps *s, int code, const char *status, const char *fmt,
     must(asked != AWAIT_NOTHING);
     s->await = AWAIT_NOTHING;
     if (asked == AWAIT_BDAT) {
-        bdat_answered(s, code, status, text); /* nothing is said before the chunk was read */
+        smtps_bdat_answered(s, code, status, text); /* nothing is said before the chunk was read */
         return;
     }
     smtps_say(s, code, status, text);
     if (asked == AWAIT_MAIL)
-        mail_answered(s, code);
+        smtps_mail_answered(s, code);
     else if (asked == AWAIT_RCPT)
-        rcpt_answered(s, code);
+        smtps_rcpt_answered(s, code);
     else if (asked == AWAIT_DATA)
-        data_answered(s, code);
+        smtps_data_answered(s, code);
     else
-        end_answered(s, code);
+        smtps_end_answered(s, code);
     if (code >= 500)
         count_error(s);
     if (code == 421 && s->await == AWAIT_NOTHING)
@@ -95,7 +96,10 @@ void smtps_restart_deadline(struct smtps *s)
     s->deadline_ms = s->now_ms + (int64_t)s->config->idle_s * 1000;
 }
 
-int64_t smtps_deadline_ms(const struct smtps *s) { return s->deadline_ms; }
+int64_t smtps_deadline_ms(const struct smtps *s)
+{
+    return s->deadline_ms;
+}
 
 void smtps_expire(struct smtps *s, int64_t now_ms)
 {
@@ -106,11 +110,20 @@ void smtps_expire(struct smtps *s, int64_t now_ms)
     smtps_finish(s, "timeout");
 }
 
-void smtps_eof(struct smtps *s) { smtps_finish(s, "client gone"); }
+void smtps_eof(struct smtps *s)
+{
+    smtps_finish(s, "client gone");
+}
 
-void smtps_shutdown(struct smtps *s, const char *why) { s->shutdown_why = why; }
+void smtps_shutdown(struct smtps *s, const char *why)
+{
+    s->shutdown_why = why;
+}
 
-str_t smtps_output(const struct smtps *s) { return buf_str(&s->out); }
+str_t smtps_output(const struct smtps *s)
+{
+    return buf_str(&s->out);
+}
 
 void smtps_sent(struct smtps *s, size_t n)
 {

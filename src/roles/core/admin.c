@@ -12,7 +12,10 @@
 
 #include "roles/log.h"
 
-enum { POLL_MS = 500 /* how long a stop may take */, PAUSE_MS = 100 /* after EMFILE: the listener stays */ };
+enum {
+    POLL_MS = 500 /* how long a stop may take */,
+    PAUSE_MS = 100 /* after EMFILE: the listener stays */
+};
 
 struct admin {
     struct role *core;
@@ -30,7 +33,8 @@ static bool may(const struct admin *a, int fd)
         return false;
     if (peer.uid == 0 || peer.uid == geteuid() || peer.uid == a->owner)
         return true;
-    log_event("core", STR_NONE, "refused", log_cstr("peer", "admin"), log_u64("uid", peer.uid), log_end);
+    log_event("core", STR_NONE, "refused", log_cstr("peer", "admin"), log_u64("uid", peer.uid),
+              log_end);
     return false;
 }
 
@@ -62,7 +66,8 @@ struct admin *admin_start(struct role *core, int fd)
     if (a != NULL) {
         a->core = core;
         a->fd = fd;
-        a->owner = core->data_dir_fd >= 0 && fstat(core->data_dir_fd, &st) == 0 ? st.st_uid : geteuid();
+        a->owner =
+            core->data_dir_fd >= 0 && fstat(core->data_dir_fd, &st) == 0 ? st.st_uid : geteuid();
         if (pthread_create(&a->thread, NULL, admin_main, a) == 0)
             return a;
     }

@@ -30,7 +30,8 @@ static bool board_map(struct core_board *b)
     if (p == MAP_FAILED)
         return false;
     b->shared = p;
-    return fcntl(b->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) == 0;
+    return fcntl(b->fd, F_ADD_SEALS,
+                 F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) == 0;
 }
 
 struct core_board *core_board_new(struct core_server *cs, struct err *err)
@@ -86,4 +87,7 @@ void core_board_publish(struct core_board *b)
         atomic_store(&b->shared->writes_stopped, stopped);
 }
 
-int core_board_fd(const struct core_board *b) { return b->fd; }
+int core_board_fd(const struct core_board *b)
+{
+    return b->fd;
+}

@@ -27,8 +27,9 @@
 struct core_board;
 struct login_pool;
 
-struct snapshot_slot { /* a channel knows its snapshots by ids of ours, so that it can name no others */
-    uint64_t id;       /* 0: free */
+struct
+    snapshot_slot { /* a channel knows its snapshots by ids of ours, so that it can name no others */
+    uint64_t id;    /* 0: free */
     uint64_t engine_id, account;
     int64_t opened_ms;
 };
@@ -62,6 +63,7 @@ struct core_server {
     struct list clients;
     size_t n_clients;
     bool closing;
+    bool gathers; /* core_server_gather was called: before the first channel */
     bool ticking; /* the thread below is there */
     pthread_t ticker;
     pthread_cond_t tick;
@@ -96,9 +98,9 @@ struct core_client {
     struct client_watch watches[STORE_WATCHES]; /* under server->watch_lock */
 
     pthread_mutex_t hint_lock;
-    struct buf hints;       /* to be sent */
-    size_t hints_unacked;   /* sent */
-    uint32_t hints_lost;    /* bit per watch: its client is to be told */
+    struct buf hints;     /* to be sent */
+    size_t hints_unacked; /* sent */
+    uint32_t hints_lost;  /* bit per watch: its client is to be told */
 };
 
 /* server.c */
@@ -108,13 +110,15 @@ void client_release(struct core_client *c);
 bool client_grant(struct core_client *c, const struct store_head *h, struct grant *out);
 /* Reader thread. One line at most each minute; returns STORE_DENIED. */
 enum store_rc client_denied(struct core_client *c, const char *what, part_t part, str_t key);
-void client_reply(struct core_client *c, struct channel_peer *p, uint64_t id, enum store_msg type, struct buf *payload);
+void client_reply(struct core_client *c, struct channel_peer *p, uint64_t id, enum store_msg type,
+                  struct buf *payload);
 void client_reply_rc(struct channel_peer *p, uint64_t id, enum store_msg type, uint8_t rc);
 
 /* Handlers of requests, on the reader thread. False: malformed. */
-typedef bool core_handler(struct core_client *c, struct channel_peer *p, uint64_t id, str_t payload);
-core_handler core_hello, core_commit, core_get, core_scan, core_snapshot_open, core_snapshot_close, core_watch,
-    core_hint_ack, core_login, core_logout, core_set_password;
+typedef bool core_handler(struct core_client *c, struct channel_peer *p, uint64_t id,
+                          str_t payload);
+core_handler core_hello, core_commit, core_get, core_scan, core_snapshot_open, core_snapshot_close,
+    core_watch, core_hint_ack, core_login, core_logout, core_set_password;
 
 /* reads.c */
 void client_close_snapshots(struct core_client *c);
@@ -130,7 +134,8 @@ struct core_board *core_board_new(struct core_server *cs, struct err *err);
 void core_board_free(struct core_board *b);
 void core_board_publish(struct core_board *b);
 int core_board_fd(const struct core_board *b);
-/* burst.c: if this thread is in a burst, corks the client until its end and returns true */
+/* burst.c: store_submit; and, on an engine's thread: true if what this client gets will go out with core_server_flush */
+void burst_submit(struct store *engine, struct store_commit *c);
 bool burst_touch(struct core_client *c);
 
 #endif

@@ -13,8 +13,8 @@ struct pending {
     struct core_client *client;
     struct channel_peer *peer;
     uint64_t id;
-    size_t size;     /* of this block */
-    uint16_t asked;  /* ops of the peer; ours follow */
+    size_t size;    /* of this block */
+    uint16_t asked; /* ops of the peer; ours follow */
     struct anchors anchors;
     /* struct store_op ops[]; char payload[] */
 };
@@ -25,7 +25,8 @@ static void pending_begin(struct core_client *c, struct pending *p)
     client_hold(c);
     channel_peer_hold(p->peer);
     pthread_mutex_lock(&c->lock);
-    while (c->commits >= CORE_PENDING_COMMITS || (c->commits > 0 && c->commit_bytes + p->size > CORE_PENDING_BYTES))
+    while (c->commits >= CORE_PENDING_COMMITS ||
+           (c->commits > 0 && c->commit_bytes + p->size > CORE_PENDING_BYTES))
         pthread_cond_wait(&c->room, &c->lock);
     c->commits++;
     c->commit_bytes += p->size;
@@ -45,7 +46,7 @@ static void pending_end(struct pending *p)
     client_release(c);
 }
 
-/* From the engine: any thread, possibly inside store_submit. */
+/* From the engine: any thread, possibly inside burst_submit. */
 static void commit_done(struct store_commit *commit)
 {
     struct pending *p = commit->user;
@@ -54,7 +55,8 @@ static void commit_done(struct store_commit *commit)
     if (commit->rc == STORE_OK)
         core_board_publish(p->client->server->board);
     p->batch.n = p->asked;
-    if (commit->failed_op >= p->asked) /* one of ours: it guards an op of the peer's, which is as much as it need know */
+    if (commit->failed_op >=
+        p->asked) /* one of ours: it guards an op of the peer's, which is as much as it need know */
         commit->failed_op = p->asked > 0 ? p->asked - 1u : 0;
     store_commit_reply_encode(&reply, commit);
     burst_touch(p->client);
@@ -82,7 +84,8 @@ static struct pending *pending_new(str_t payload, struct store_head *head, bool 
         memcpy(copy, in.rest.ptr, in.rest.len);
     in = cursor_of(str_of(copy, in.rest.len));
     p->commit = (struct store_commit){.batch = &p->batch, .done = commit_done, .user = p};
-    p->batch = (struct store_batch){.part = h.part, .lazy = h.lazy, .n = h.n, .cap = n_ops, .ops = ops};
+    p->batch =
+        (struct store_batch){.part = h.part, .lazy = h.lazy, .n = h.n, .cap = n_ops, .ops = ops};
     p->size = size;
     p->asked = h.n;
     *head = h.head;
@@ -94,7 +97,8 @@ static struct pending *pending_new(str_t payload, struct store_head *head, bool 
     return p;
 }
 
-static enum store_rc granted(struct core_client *c, const struct store_head *head, struct pending *p)
+static enum store_rc granted(struct core_client *c, const struct store_head *head,
+                             struct pending *p)
 {
     struct grant grant;
     size_t failed = 0;
@@ -134,6 +138,6 @@ bool core_commit(struct core_client *c, struct channel_peer *peer, uint64_t id, 
     if (head.timeout_ms > 0)
         p->commit.deadline_ms = c->server->env->mono_ms(c->server->env) + head.timeout_ms;
     pending_begin(c, p);
-    store_submit(c->server->engine, &p->commit);
+    burst_submit(c->server->engine, &p->commit);
     return true;
 }

@@ -76,6 +76,12 @@ static void on_store_event(void *user, const char *line)
     log_event("core", STR_NONE, "store", log_cstr("problem", line), log_end);
 }
 
+static void on_flush(void *user, bool queue)
+{
+    (void)user, (void)queue;
+    core_server_flush();
+}
+
 static int run(struct role *r, struct store *engine)
 {
     struct err err = {0};
@@ -86,6 +92,8 @@ static int run(struct role *r, struct store *engine)
         log_event("core", STR_NONE, "failed", log_cstr("reason", err.text), log_end);
         return EXIT_FAILURE;
     }
+    core_server_gather(cs);
+    store_lmdb_set_flush(engine, on_flush, NULL);
     open_doors(cs);
     for (size_t i = 0; i < r->n_listeners; i++)
         if (r->listeners[i].kind == LISTEN_ADMIN && n_admins < ADMIN_LISTENERS)

@@ -21,7 +21,8 @@ struct delays {
     } slots[DELAYS_SLOTS];
 };
 
-int64_t delays_failed(struct delays *d, const struct netaddr *from, int64_t now_ms); /* ms to hold this answer back */
+int64_t delays_failed(struct delays *d, const struct netaddr *from,
+                      int64_t now_ms); /* ms to hold this answer back */
 void delays_succeeded(struct delays *d, const struct netaddr *from);
 
 #endif

@@ -17,7 +17,8 @@
 #define DIRECTORY_PART ((part_t){PART_DIRECTORY, 0})
 #define LOGIN_PREFIX   "login/"
 #define SECRET_PREFIX  "pw/"
-_Static_assert(sizeof LOGIN_PREFIX - 1 + STORE_NAME_MAX <= STORE_KEY_MAX, "a login's row has a key");
+_Static_assert(sizeof LOGIN_PREFIX - 1 + STORE_NAME_MAX <= STORE_KEY_MAX,
+               "a login's row has a key");
 _Static_assert(sizeof(void *) >= sizeof(uint64_t), "a session's map holds account ids as pointers");
 
 enum { READ_ARENA = 4096, ACCOUNT_LEN = 8 };
@@ -78,7 +79,8 @@ static void answer_failed(struct login_pool *p, struct login_job *j)
     int64_t now = env->mono_ms(env);
     char from[NETADDR_TEXT];
     log_event("core", STR_NONE, "login-failed", log_str("name", str_of(j->name, j->name_len)),
-              log_cstr("from", j->from.family == NETADDR_NONE ? "-" : netaddr_text(&j->from, from)), log_end);
+              log_cstr("from", j->from.family == NETADDR_NONE ? "-" : netaddr_text(&j->from, from)),
+              log_end);
     pthread_mutex_lock(&p->lock);
     int64_t delay = delays_failed(&p->delays, &j->from, now);
     bool hold = delay > 0 && p->n_delayed < CORE_LOGIN_DELAYED && !p->stop;
@@ -115,14 +117,17 @@ void login_pool_tick(struct login_pool *p, int64_t now_ms)
 
 static str_t secret_key(uint64_t account, char out[static sizeof SECRET_PREFIX + ACCOUNT_LEN])
 {
-    struct buf b = {.ptr = out, .cap = sizeof SECRET_PREFIX + ACCOUNT_LEN, .max = sizeof SECRET_PREFIX + ACCOUNT_LEN};
+    struct buf b = {.ptr = out,
+                    .cap = sizeof SECRET_PREFIX + ACCOUNT_LEN,
+                    .max = sizeof SECRET_PREFIX + ACCOUNT_LEN};
     buf_add(&b, STR(SECRET_PREFIX));
     buf_u64(&b, account);
     return buf_str(&b);
 }
 
 /* The account of a login name; 0: there is none. */
-static enum store_rc find_account(struct login_pool *p, const struct login_job *j, struct arena *a, uint64_t *account)
+static enum store_rc find_account(struct login_pool *p, const struct login_job *j, struct arena *a,
+                                  uint64_t *account)
 {
     char key[STORE_KEY_MAX];
     size_t prefix = sizeof LOGIN_PREFIX - 1;
@@ -132,7 +137,8 @@ static enum store_rc find_account(struct login_pool *p, const struct login_job *
     memcpy(key + prefix, j->name, j->name_len);
     str_lower(key + prefix, j->name_len);
     *account = 0;
-    enum store_rc rc = store_get1(p->server->engine, DIRECTORY_PART, str_of(key, prefix + j->name_len), a, &present, &value);
+    enum store_rc rc = store_get1(p->server->engine, DIRECTORY_PART,
+                                  str_of(key, prefix + j->name_len), a, &present, &value);
     if (rc != STORE_OK || !present)
         return rc;
     struct cursor c = cursor_of(value);
@@ -148,8 +154,10 @@ static enum rc check(struct login_pool *p, struct login_job *j)
     str_t record = STR_NONE;
     arena_init(&a, READ_ARENA);
     enum store_rc rc = find_account(p, j, &a, &j->account);
-    if (rc == STORE_OK) /* also for account 0, which has no row: the same work for an unknown name */
-        rc = store_get1(p->server->engine, SECRET_PART, secret_key(j->account, key), &a, &present, &record);
+    if (rc ==
+        STORE_OK) /* also for account 0, which has no row: the same work for an unknown name */
+        rc = store_get1(p->server->engine, SECRET_PART, secret_key(j->account, key), &a, &present,
+                        &record);
     enum rc result = RC_TEMP;
     if (rc == STORE_OK)
         result = password_check(record, str_of(j->password, j->password_len));
@@ -160,15 +168,17 @@ static enum rc check(struct login_pool *p, struct login_job *j)
     return result == RC_OK && j->account == 0 ? RC_PERM : result;
 }
 
-static bool session_add(struct core_server *cs, struct login_job *j, uint8_t token[static STORE_TOKEN_LEN])
+static bool session_add(struct core_server *cs, struct login_job *j,
+                        uint8_t token[static STORE_TOKEN_LEN])
 {
     struct core_client *c = j->client;
     cs->env->random(cs->env, token, STORE_TOKEN_LEN);
     pthread_mutex_lock(&c->lock);
     if (c->sessions == NULL && !c->closed)
         c->sessions = map_new(cs->map_key, CORE_SESSIONS);
-    bool added = c->sessions != NULL && !c->closed &&
-                 map_put(c->sessions, str_of(token, STORE_TOKEN_LEN), (void *)(uintptr_t)j->account);
+    bool added =
+        c->sessions != NULL && !c->closed &&
+        map_put(c->sessions, str_of(token, STORE_TOKEN_LEN), (void *)(uintptr_t)j->account);
     pthread_mutex_unlock(&c->lock);
     return added;
 }
@@ -207,7 +217,8 @@ static void run_set_password(struct login_pool *p, struct login_job *j)
         store_put(&b, secret_key(j->account, key), str_of(record, sizeof record));
     }
     enum store_rc done = rc == RC_OK ? store_commit(p->server->engine, &b) : STORE_LIMIT;
-    log_event("core", STR_NONE, "password-set", log_u64("account", j->account), log_cstr("result", store_rc_name(done)), log_end);
+    log_event("core", STR_NONE, "password-set", log_u64("account", j->account),
+              log_cstr("result", store_rc_name(done)), log_end);
     arena_free(&a);
     answer(j, done == STORE_OK ? RC_OK : RC_TEMP, NULL);
 }
@@ -242,8 +253,8 @@ static void *pool_main(void *arg)
 /* ---- requests ---- */
 
 /* Queues the job; answers "try later" if the queue is full. */
-static void submit(struct core_client *c, struct channel_peer *peer, uint64_t id, enum store_msg type,
-                   const struct store_login_req *q, uint64_t account)
+static void submit(struct core_client *c, struct channel_peer *peer, uint64_t id,
+                   enum store_msg type, const struct store_login_req *q, uint64_t account)
 {
     struct login_pool *p = c->server->pool;
     struct login_job *j = calloc(1, sizeof *j);
@@ -251,7 +262,8 @@ static void submit(struct core_client *c, struct channel_peer *peer, uint64_t id
         client_reply_rc(peer, id, type, RC_TEMP);
         return;
     }
-    *j = (struct login_job){.client = c, .peer = peer, .id = id, .type = type, .account = account, .from = q->from};
+    *j = (struct login_job){
+        .client = c, .peer = peer, .id = id, .type = type, .account = account, .from = q->from};
     uint32_t ms = q->head.timeout_ms > 0 ? q->head.timeout_ms : STORE_TIMEOUT_MAX_MS;
     j->deadline_ms = c->server->env->mono_ms(c->server->env) + ms;
     j->name_len = q->name.len;
@@ -314,7 +326,8 @@ bool core_logout(struct core_client *c, struct channel_peer *p, uint64_t id, str
     if (!cursor_end(&in) || !head.has_token)
         return false;
     pthread_mutex_lock(&c->lock);
-    void *account = c->sessions != NULL ? map_del(c->sessions, str_of(head.token, STORE_TOKEN_LEN)) : NULL;
+    void *account =
+        c->sessions != NULL ? map_del(c->sessions, str_of(head.token, STORE_TOKEN_LEN)) : NULL;
     pthread_mutex_unlock(&c->lock);
     client_reply_rc(p, id, STORE_MSG_LOGOUT, account != NULL ? STORE_OK : STORE_EXPIRED);
     return true;
@@ -333,7 +346,8 @@ struct login_pool *login_pool_new(struct core_server *cs)
     list_init(&p->waiting);
     list_init(&p->delayed);
     cs->env->random(cs->env, p->delays.key, sizeof p->delays.key);
-    while (p->n_threads < CORE_LOGIN_THREADS && pthread_create(&p->threads[p->n_threads], NULL, pool_main, p) == 0)
+    while (p->n_threads < CORE_LOGIN_THREADS &&
+           pthread_create(&p->threads[p->n_threads], NULL, pool_main, p) == 0)
         p->n_threads++;
     if (p->n_threads > 0)
         return p;

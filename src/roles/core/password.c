@@ -26,7 +26,8 @@ static bool record_decode(str_t bytes, struct record *out)
     out->passes = cursor_u32(&c);
     out->lanes = cursor_u8(&c);
     str_t salt = cursor_bytes(&c, PASSWORD_SALT), hash = cursor_bytes(&c, PASSWORD_HASH);
-    if (!known || !cursor_end(&c) || out->memory_kib > MEMORY_MAX_KIB || out->passes > PASSES_MAX || out->lanes > LANES_MAX)
+    if (!known || !cursor_end(&c) || out->memory_kib > MEMORY_MAX_KIB || out->passes > PASSES_MAX ||
+        out->lanes > LANES_MAX)
         return false;
     memcpy(out->salt, salt.ptr, PASSWORD_SALT);
     memcpy(out->hash, hash.ptr, PASSWORD_HASH);
@@ -35,14 +36,16 @@ static bool record_decode(str_t bytes, struct record *out)
 
 static enum rc run(const struct record *r, str_t password, uint8_t hash[static PASSWORD_HASH])
 {
-    int rc = argon2id_hash_raw(r->passes, r->memory_kib, r->lanes, password.len > 0 ? password.ptr : "", password.len,
-                               r->salt, PASSWORD_SALT, hash, PASSWORD_HASH);
+    int rc =
+        argon2id_hash_raw(r->passes, r->memory_kib, r->lanes, password.len > 0 ? password.ptr : "",
+                          password.len, r->salt, PASSWORD_SALT, hash, PASSWORD_HASH);
     return rc == ARGON2_OK ? RC_OK : RC_TEMP;
 }
 
 enum rc password_hash(struct env *env, str_t password, uint8_t out[static PASSWORD_RECORD])
 {
-    struct record r = {.memory_kib = PASSWORD_MEMORY_KIB, .passes = PASSWORD_PASSES, .lanes = PASSWORD_LANES};
+    struct record r = {
+        .memory_kib = PASSWORD_MEMORY_KIB, .passes = PASSWORD_PASSES, .lanes = PASSWORD_LANES};
     env->random(env, r.salt, PASSWORD_SALT);
     if (run(&r, password, r.hash) != RC_OK)
         return RC_TEMP;
@@ -71,7 +74,8 @@ enum rc password_check(str_t record, str_t password)
     uint8_t hash[PASSWORD_HASH];
     bool there = record_decode(record, &r);
     if (!there)
-        r = (struct record){.memory_kib = PASSWORD_MEMORY_KIB, .passes = PASSWORD_PASSES, .lanes = PASSWORD_LANES};
+        r = (struct record){
+            .memory_kib = PASSWORD_MEMORY_KIB, .passes = PASSWORD_PASSES, .lanes = PASSWORD_LANES};
     enum rc rc = run(&r, password, hash);
     if (rc != RC_OK)
         return rc;

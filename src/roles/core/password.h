@@ -11,7 +11,9 @@
 #define PASSWORD_LANES      1 /* one thread a check: the pool is what is parallel */
 #define PASSWORD_SALT       16
 #define PASSWORD_HASH       32
-#define PASSWORD_RECORD     (1 + 4 + 4 + 1 + PASSWORD_SALT + PASSWORD_HASH) /* u8 version, memory, passes, lanes, salt, hash */
+#define PASSWORD_RECORD              \
+    (1 + 4 + 4 + 1 + PASSWORD_SALT + \
+     PASSWORD_HASH) /* u8 version, memory, passes, lanes, salt, hash */
 
 /* A record for the password, with a new salt. RC_TEMP: out of memory. */
 enum rc password_hash(struct env *env, str_t password, uint8_t out[static PASSWORD_RECORD]);

@@ -5,13 +5,30 @@
 #define CHANGE (RIGHT_CREATE | RIGHT_WRITE | RIGHT_DELETE)
 #define ALL    (READ | CHANGE | RIGHT_COUNT | RIGHT_WATCH)
 
-#define DIRECTORY(p, r)       {.kind = PART_DIRECTORY, .prefix = STR(p), .rights = (r)}
-#define QUEUE(p, r)           {.kind = PART_QUEUE, .prefix = STR(p), .rights = (r)}
-#define QUEUE_IF_NEW(p, r, a) {.kind = PART_QUEUE, .prefix = STR(p), .rights = (r), .anchor = STR(a)}
-#define MAILBOX(p, r)         {.kind = PART_USER, .id = PART_ID_ANY, .prefix = STR(p), .rights = (r)}
-#define MAILBOX_IF_NEW(p, r, a) \
-    {.kind = PART_USER, .id = PART_ID_ANY, .prefix = STR(p), .rights = (r), .anchor = STR(a)}
-#define OWN(p, r) {.kind = PART_USER, .id = PART_ID_OWN, .prefix = STR(p), .rights = (r)}
+#define DIRECTORY(p, r)                                         \
+    {                                                           \
+        .kind = PART_DIRECTORY, .prefix = STR(p), .rights = (r) \
+    }
+#define QUEUE(p, r)                                         \
+    {                                                       \
+        .kind = PART_QUEUE, .prefix = STR(p), .rights = (r) \
+    }
+#define QUEUE_IF_NEW(p, r, a)                                                 \
+    {                                                                         \
+        .kind = PART_QUEUE, .prefix = STR(p), .rights = (r), .anchor = STR(a) \
+    }
+#define MAILBOX(p, r)                                                         \
+    {                                                                         \
+        .kind = PART_USER, .id = PART_ID_ANY, .prefix = STR(p), .rights = (r) \
+    }
+#define MAILBOX_IF_NEW(p, r, a)                                                                 \
+    {                                                                                           \
+        .kind = PART_USER, .id = PART_ID_ANY, .prefix = STR(p), .rights = (r), .anchor = STR(a) \
+    }
+#define OWN(p, r)                                                             \
+    {                                                                         \
+        .kind = PART_USER, .id = PART_ID_OWN, .prefix = STR(p), .rights = (r) \
+    }
 
 /* Rows are described in post/queue.h, post/directory.h, post/mailbox.h. */
 
@@ -59,11 +76,8 @@ static const struct permission local_rows[] = {
 
 /* A person who has logged in. Counters only grow: a UID is never given twice. */
 static const struct permission session_rows[] = {
-    OWN("f/", READ | CHANGE),
-    OWN("u/", READ | CHANGE),
-    OWN("b/", READ | CHANGE),
-    OWN("uid/", READ | RIGHT_COUNT),
-    OWN("modseq", READ | RIGHT_COUNT),
+    OWN("f/", READ | CHANGE),        OWN("u/", READ | CHANGE),          OWN("b/", READ | CHANGE),
+    OWN("uid/", READ | RIGHT_COUNT), OWN("modseq", READ | RIGHT_COUNT),
 };
 
 /* The command line, for the owner of the data folder. Hashes and keys are not read by anybody. */
@@ -80,8 +94,10 @@ enum { ROLE_CLIENTS = 4, ADMIN_CLIENTS = 32 };
 
 static const struct permissions mx = {.name = "mx", ROWS(mx_rows), .clients_max = ROLE_CLIENTS};
 static const struct permissions user = {.name = "user", .login = true, .clients_max = ROLE_CLIENTS};
-static const struct permissions courier = {.name = "courier", ROWS(courier_rows), .clients_max = ROLE_CLIENTS};
-static const struct permissions local = {.name = "local", ROWS(local_rows), .clients_max = ROLE_CLIENTS};
+static const struct permissions courier = {
+    .name = "courier", ROWS(courier_rows), .clients_max = ROLE_CLIENTS};
+static const struct permissions local = {
+    .name = "local", ROWS(local_rows), .clients_max = ROLE_CLIENTS};
 static const struct permissions admin = {
     .name = "admin", ROWS(admin_rows), .set_password = true, .clients_max = ADMIN_CLIENTS};
 const struct permissions permissions_session = {.name = "session", ROWS(session_rows)};
@@ -115,17 +131,20 @@ static bool part_granted(const struct grant *g, const struct permission *p, part
     return false;
 }
 
-const struct permission *permissions_prefix(const struct grant *g, part_t part, str_t prefix, unsigned rights)
+const struct permission *permissions_prefix(const struct grant *g, part_t part, str_t prefix,
+                                            unsigned rights)
 {
     for (size_t i = 0; i < g->table->n; i++) {
         const struct permission *p = &g->table->rows[i];
-        if ((p->rights & rights) == rights && part_granted(g, p, part) && str_starts(prefix, p->prefix))
+        if ((p->rights & rights) == rights && part_granted(g, p, part) &&
+            str_starts(prefix, p->prefix))
             return p;
     }
     return NULL;
 }
 
-const struct permission *permissions_key(const struct grant *g, part_t part, str_t key, unsigned rights)
+const struct permission *permissions_key(const struct grant *g, part_t part, str_t key,
+                                         unsigned rights)
 {
     return permissions_prefix(g, part, key, rights);
 }
@@ -149,12 +168,13 @@ static bool end_within(str_t end, str_t prefix)
            (unsigned char)end.ptr[prefix.len - 1] == (unsigned char)prefix.ptr[prefix.len - 1] + 1;
 }
 
-const struct permission *permissions_range(const struct grant *g, part_t part, str_t from, str_t end, unsigned rights)
+const struct permission *permissions_range(const struct grant *g, part_t part, str_t from,
+                                           str_t end, unsigned rights)
 {
     for (size_t i = 0; i < g->table->n; i++) {
         const struct permission *p = &g->table->rows[i];
-        if ((p->rights & rights) == rights && part_granted(g, p, part) && str_starts(from, p->prefix) &&
-            end_within(end, p->prefix))
+        if ((p->rights & rights) == rights && part_granted(g, p, part) &&
+            str_starts(from, p->prefix) && end_within(end, p->prefix))
             return p;
     }
     return NULL;
@@ -162,20 +182,23 @@ const struct permission *permissions_range(const struct grant *g, part_t part, s
 
 /* ---- batches ---- */
 
-static const struct permission *either(const struct grant *g, part_t part, str_t key, unsigned a, unsigned b)
+static const struct permission *either(const struct grant *g, part_t part, str_t key, unsigned a,
+                                       unsigned b)
 {
     const struct permission *p = permissions_key(g, part, key, a);
     return p != NULL ? p : permissions_key(g, part, key, b);
 }
 
-static const struct permission *add_granted(const struct grant *g, part_t part, const struct store_op *op)
+static const struct permission *add_granted(const struct grant *g, part_t part,
+                                            const struct store_op *op)
 {
     bool step = op->delta >= 1 && op->delta <= PERMISSIONS_STEP_MAX;
     const struct permission *p = step ? permissions_key(g, part, op->key, RIGHT_COUNT) : NULL;
     return p != NULL ? p : permissions_key(g, part, op->key, RIGHT_WRITE);
 }
 
-static const struct permission *op_granted(const struct grant *g, part_t part, const struct store_op *op)
+static const struct permission *op_granted(const struct grant *g, part_t part,
+                                           const struct store_op *op)
 {
     switch (op->kind) {
     case STORE_ABSENT:
@@ -202,7 +225,8 @@ static bool op_changes(enum store_op_kind kind)
 static bool creates(const struct store_batch *b, str_t key)
 {
     for (size_t i = 0; i < b->n; i++)
-        if ((b->ops[i].kind == STORE_PUT_NEW || b->ops[i].kind == STORE_ABSENT) && str_eq(b->ops[i].key, key))
+        if ((b->ops[i].kind == STORE_PUT_NEW || b->ops[i].kind == STORE_ABSENT) &&
+            str_eq(b->ops[i].key, key))
             return true;
     return false;
 }
@@ -253,13 +277,15 @@ static void drop_created(const struct store_batch *b, struct anchors *a)
     a->n = kept;
 }
 
-bool permissions_batch(const struct grant *g, const struct store_batch *b, struct anchors *anchors, size_t *failed)
+bool permissions_batch(const struct grant *g, const struct store_batch *b, struct anchors *anchors,
+                       size_t *failed)
 {
     anchors->n = 0;
     for (size_t i = 0; i < b->n; i++) {
         const struct store_op *op = &b->ops[i];
         const struct permission *p = op_granted(g, b->part, op);
-        if (p == NULL || (p->anchor.len > 0 && op_changes(op->kind) && !anchor_op(p, op, anchors))) {
+        if (p == NULL ||
+            (p->anchor.len > 0 && op_changes(op->kind) && !anchor_op(p, op, anchors))) {
             *failed = i;
             return false;
         }

@@ -18,17 +18,20 @@
 
 enum right {
     RIGHT_GET = 1 << 0,
-    RIGHT_KEYS = 1 << 1,   /* scans of keys without values */
+    RIGHT_KEYS = 1 << 1, /* scans of keys without values */
     RIGHT_SCAN = 1 << 2,
     RIGHT_CREATE = 1 << 3, /* STORE_PUT_NEW, STORE_PUT_NEXT's row */
     RIGHT_WRITE = 1 << 4,  /* STORE_PUT; any STORE_ADD */
     RIGHT_DELETE = 1 << 5,
-    RIGHT_COUNT = 1 << 6,  /* STORE_PUT_NEXT's counter; STORE_ADD of 1 to PERMISSIONS_STEP_MAX: counters only grow */
+    RIGHT_COUNT =
+        1
+        << 6, /* STORE_PUT_NEXT's counter; STORE_ADD of 1 to PERMISSIONS_STEP_MAX: counters only grow */
     RIGHT_WATCH = 1 << 7,
 };
-#define PERMISSIONS_STEP_MAX   65536 /* a u64 counter cannot be worn out in steps of this */
-#define PERMISSIONS_ID         10    /* bytes of a queue id or content id in keys */
-#define PERMISSIONS_ANCHORS    4     /* different ids in one batch of an anchored role: a message at a time, with room to spare */
+#define PERMISSIONS_STEP_MAX 65536 /* a u64 counter cannot be worn out in steps of this */
+#define PERMISSIONS_ID       10    /* bytes of a queue id or content id in keys */
+#define PERMISSIONS_ANCHORS \
+    4 /* different ids in one batch of an anchored role: a message at a time, with room to spare */
 
 enum part_rule { PART_ID_ZERO, PART_ID_ANY, PART_ID_OWN /* the account that logged in */ };
 
@@ -59,11 +62,14 @@ const struct permissions *permissions_of(enum role_id peer);
 extern const struct permissions permissions_session;
 
 /* The row that grants all of `rights` on the key; NULL: none. */
-const struct permission *permissions_key(const struct grant *g, part_t part, str_t key, unsigned rights);
+const struct permission *permissions_key(const struct grant *g, part_t part, str_t key,
+                                         unsigned rights);
 /* The same for all keys from <= k < end (empty end: to the partition's end). */
-const struct permission *permissions_range(const struct grant *g, part_t part, str_t from, str_t end, unsigned rights);
+const struct permission *permissions_range(const struct grant *g, part_t part, str_t from,
+                                           str_t end, unsigned rights);
 /* Every key under the prefix. */
-const struct permission *permissions_prefix(const struct grant *g, part_t part, str_t prefix, unsigned rights);
+const struct permission *permissions_prefix(const struct grant *g, part_t part, str_t prefix,
+                                            unsigned rights);
 
 /* Anchors a batch needs: keys that core must require to be absent. */
 struct anchors {
@@ -72,6 +78,7 @@ struct anchors {
     size_t len[PERMISSIONS_ANCHORS];
 };
 /* The whole batch. *failed is the op that is not granted. */
-bool permissions_batch(const struct grant *g, const struct store_batch *b, struct anchors *anchors, size_t *failed);
+bool permissions_batch(const struct grant *g, const struct store_batch *b, struct anchors *anchors,
+                       size_t *failed);
 
 #endif

@@ -53,7 +53,8 @@ static struct snapshot_slot *snapshot_slot_free(struct core_client *c, int64_t n
     return NULL;
 }
 
-static enum store_rc snapshot_open(struct core_client *c, const struct grant *grant, part_t part, uint64_t *id)
+static enum store_rc snapshot_open(struct core_client *c, const struct grant *grant, part_t part,
+                                   uint64_t *id)
 {
     int64_t now = c->server->env->mono_ms(c->server->env);
     struct snapshot_slot *s = snapshot_slot_free(c, now);
@@ -74,7 +75,8 @@ static bool scans_part(const struct grant *g, part_t part)
 {
     for (size_t i = 0; i < g->table->n; i++) {
         str_t prefix = g->table->rows[i].prefix;
-        if (permissions_prefix(g, part, prefix, RIGHT_SCAN) != NULL || permissions_prefix(g, part, prefix, RIGHT_KEYS) != NULL)
+        if (permissions_prefix(g, part, prefix, RIGHT_SCAN) != NULL ||
+            permissions_prefix(g, part, prefix, RIGHT_KEYS) != NULL)
             return true;
     }
     return false;
@@ -114,7 +116,8 @@ bool core_snapshot_close(struct core_client *c, struct channel_peer *p, uint64_t
     uint64_t snapshot = cursor_u64(&in);
     if (!cursor_end(&in))
         return false;
-    struct snapshot_slot *s = client_grant(c, &head, &grant) ? snapshot_find(c, snapshot, grant.account) : NULL;
+    struct snapshot_slot *s =
+        client_grant(c, &head, &grant) ? snapshot_find(c, snapshot, grant.account) : NULL;
     if (s != NULL)
         snapshot_drop(c, s);
     client_reply_rc(p, id, STORE_MSG_SNAPSHOT_CLOSE, s != NULL ? STORE_OK : STORE_EXPIRED);
@@ -130,7 +133,8 @@ void client_close_snapshots(struct core_client *c)
 
 /* ---- scans ---- */
 
-static enum store_rc scan(struct core_client *c, const struct store_head *head, struct store_scan *q, struct store_page *page)
+static enum store_rc scan(struct core_client *c, const struct store_head *head,
+                          struct store_scan *q, struct store_page *page)
 {
     struct grant grant;
     if (!client_grant(c, head, &grant))

@@ -33,15 +33,17 @@ static core_handler *const handlers[] = {
     [STORE_MSG_SET_PASSWORD] = core_set_password,
 };
 
-static void log_offence(struct core_client *c, const char *event, const char *what, part_t part, str_t key)
+static void log_offence(struct core_client *c, const char *event, const char *what, part_t part,
+                        str_t key)
 {
     int64_t now = c->server->env->mono_ms(c->server->env);
     if (c->logged_ms != 0 && now - c->logged_ms < LOG_EVERY_MS) {
         c->unlogged++;
         return;
     }
-    log_event("core", STR_NONE, event, log_cstr("peer", c->table->name), log_cstr("request", what), log_u64("partition", part.kind),
-              log_u64("partition_id", part.id), log_str("key", key), log_u64("more_before", c->unlogged), log_end);
+    log_event("core", STR_NONE, event, log_cstr("peer", c->table->name), log_cstr("request", what),
+              log_u64("partition", part.kind), log_u64("partition_id", part.id),
+              log_str("key", key), log_u64("more_before", c->unlogged), log_end);
     c->logged_ms = now > 0 ? now : 1;
     c->unlogged = 0;
 }
@@ -62,7 +64,8 @@ static void wait_ready(struct core_client *c)
     c->ready = true;
 }
 
-static bool on_request(void *user, struct channel_peer *p, uint8_t type, uint64_t id, str_t payload, int fd)
+static bool on_request(void *user, struct channel_peer *p, uint8_t type, uint64_t id, str_t payload,
+                       int fd)
 {
     struct core_client *c = user;
     wait_ready(c);
@@ -89,11 +92,13 @@ bool core_hello(struct core_client *c, struct channel_peer *p, uint64_t id, str_
     buf_u8(&out, STORE_OK);
     buf_u16(&out, STORE_PROTOCOL_VERSION);
     struct iovec iov = {.iov_base = out.ptr, .iov_len = out.len};
-    channel_reply(p, id, STORE_MSG_HELLO | STORE_MSG_REPLY, &iov, 1, core_board_fd(c->server->board));
+    channel_reply(p, id, STORE_MSG_HELLO | STORE_MSG_REPLY, &iov, 1,
+                  core_board_fd(c->server->board));
     return true;
 }
 
-void client_reply(struct core_client *c, struct channel_peer *p, uint64_t id, enum store_msg type, struct buf *payload)
+void client_reply(struct core_client *c, struct channel_peer *p, uint64_t id, enum store_msg type,
+                  struct buf *payload)
 {
     (void)c;
     if (payload->failed) { /* no memory, or more than a frame holds */
@@ -116,7 +121,8 @@ bool client_grant(struct core_client *c, const struct store_head *h, struct gran
     if (!h->has_token)
         return true;
     pthread_mutex_lock(&c->lock);
-    void *account = c->sessions != NULL ? map_get(c->sessions, str_of(h->token, STORE_TOKEN_LEN)) : NULL;
+    void *account =
+        c->sessions != NULL ? map_get(c->sessions, str_of(h->token, STORE_TOKEN_LEN)) : NULL;
     pthread_mutex_unlock(&c->lock);
     *out = (struct grant){.table = &permissions_session, .account = (uint64_t)(uintptr_t)account};
     return account != NULL;
@@ -124,7 +130,10 @@ bool client_grant(struct core_client *c, const struct store_head *h, struct gran
 
 /* ---- channels ---- */
 
-void client_hold(struct core_client *c) { atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed); }
+void client_hold(struct core_client *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+}
 
 static void client_free(struct core_client *c)
 {
@@ -210,7 +219,8 @@ bool core_server_serve(struct core_server *cs, int fd, const struct permissions 
 {
     struct core_client *c = client_new(cs, table);
     if (c == NULL || !admit(cs, c)) {
-        log_event("core", STR_NONE, "refused", log_cstr("peer", table->name), log_cstr("reason", "too many channels"), log_end);
+        log_event("core", STR_NONE, "refused", log_cstr("peer", table->name),
+                  log_cstr("reason", "too many channels"), log_end);
         if (c != NULL)
             client_free(c);
         close(fd);
@@ -285,7 +295,7 @@ static bool close_one(struct core_server *cs)
         while (refs > 0 && !atomic_compare_exchange_weak(&c->refs, &refs, refs + 1))
             ;
         if (refs == 0)
-            continue; /* about to be freed */
+            continue;          /* about to be freed */
         list_remove(&c->link); /* client_release does it again: harmless */
         pthread_mutex_unlock(&cs->lock);
         pthread_mutex_lock(&c->lock);

@@ -8,13 +8,14 @@
 #include "base/env.h"
 #include "roles/core/permissions.h"
 
-#define CORE_PENDING_COMMITS 4096       /* of one channel; then it is not read until some are done */
+#define CORE_PENDING_COMMITS 4096 /* of one channel; then it is not read until some are done */
 #define CORE_PENDING_BYTES   (64 << 20) /* likewise */
 #define CORE_SNAPSHOTS       32         /* open at once, of one channel */
-#define CORE_SESSIONS        16384      /* logins of one channel: more than connections it may have */
-#define CORE_LOGIN_THREADS   2          /* password checks at once: 19 MiB and a processor each */
-#define CORE_LOGIN_QUEUE     64         /* waiting for one: a second or two; then "try later" */
-#define CORE_LOGIN_DELAYED   64         /* answers held back after failures; each holds a thread of the user role, too */
+#define CORE_SESSIONS        16384 /* logins of one channel: more than connections it may have */
+#define CORE_LOGIN_THREADS   2     /* password checks at once: 19 MiB and a processor each */
+#define CORE_LOGIN_QUEUE     64    /* waiting for one: a second or two; then "try later" */
+#define CORE_LOGIN_DELAYED \
+    64 /* answers held back after failures; each holds a thread of the user role, too */
 
 struct core_server;
 
@@ -22,8 +23,10 @@ struct core_server;
 struct core_server *core_server_new(struct store *engine, struct env *env, struct err *err);
 /* Serves fd (taken) with what the table grants. False: too many channels of this table; fd is closed. */
 bool core_server_serve(struct core_server *cs, int fd, const struct permissions *table);
-/* For engines that report many commits in a row from one thread: replies given between begin and end go out together. */
-void core_server_burst(struct core_server *cs, bool begin);
+/* For engines that tell when a run of answers on one of their threads is over (store_lmdb_set_flush). After core_server_gather, called
+ * before any channel is served, what is answered on such a thread goes out when that thread calls core_server_flush. */
+void core_server_gather(struct core_server *cs);
+void core_server_flush(void);
 /* Ends all channels, waits until nothing of them is left in the engine, frees. Then the engine, whose watches cannot be
  * taken back, may only be closed, by the caller. */
 void core_server_free(struct core_server *cs);

@@ -5,7 +5,9 @@
  * up. So a watcher that is slow, or does not listen, costs nobody anything: it scans again. */
 #include "roles/core/client.h"
 
-enum { HINT_CLIENTS = 64 }; /* channels one hint can wake: over the sum of clients_max of all tables that may watch */
+enum {
+    HINT_CLIENTS = 64
+}; /* channels one hint can wake: over the sum of clients_max of all tables that may watch */
 
 /* ---- sending ---- */
 
@@ -88,23 +90,26 @@ bool core_hint_ack(struct core_client *c, struct channel_peer *p, uint64_t id, s
     if (honest)
         c->hints_unacked -= bytes;
     pthread_mutex_unlock(&c->hint_lock);
-    if (honest)
-        client_flush_hints(c);
+    if (!honest)
+        return false;
+    client_flush_hints(c);
     client_reply_rc(p, id, STORE_MSG_HINT_ACK, STORE_OK);
-    return honest;
+    return true;
 }
 
 /* ---- asking ---- */
 
 /* Under watch_lock, which is let go while the engine is asked, and under watch_add_lock, which is not: nobody else adds. */
-static struct engine_watch *engine_watch_get(struct core_server *cs, part_t part, str_t prefix, enum store_rc *rc)
+static struct engine_watch *engine_watch_get(struct core_server *cs, part_t part, str_t prefix,
+                                             enum store_rc *rc)
 {
     struct engine_watch *spare = NULL;
     for (size_t i = 0; i < STORE_WATCHES; i++) {
         struct engine_watch *ew = &cs->watches[i];
         if (!ew->used) {
             spare = spare == NULL ? ew : spare;
-        } else if (ew->part.kind == part.kind && ew->part.id == part.id && str_eq(ew->prefix, prefix)) {
+        } else if (ew->part.kind == part.kind && ew->part.id == part.id &&
+                   str_eq(ew->prefix, prefix)) {
             *rc = STORE_OK;
             return ew;
         }
@@ -122,7 +127,8 @@ static struct engine_watch *engine_watch_get(struct core_server *cs, part_t part
     return *rc == STORE_OK ? spare : NULL;
 }
 
-static enum store_rc watch(struct core_client *c, const struct store_watch_req *q, str_t granted_prefix)
+static enum store_rc watch(struct core_client *c, const struct store_watch_req *q,
+                           str_t granted_prefix)
 {
     struct core_server *cs = c->server;
     struct client_watch *w = &c->watches[q->watch];

@@ -8,7 +8,7 @@
 
 struct hops {
     uint32_t count;
-    uint8_t matched;  /* bytes of "received:" that this line has matched so far */
+    uint8_t matched;   /* bytes of "received:" that this line has matched so far */
     bool rest_of_line; /* the line is decided: skip to its end */
     bool body;
 };

@@ -28,12 +28,14 @@ static bool write_received(struct mx_session *s)
         .by = s->mx->settings->hostname,
         .protocol = protocol(s),
         .id = str_c(queue_id_text(queue_in_id(t->in), id)),
-        .recipient = t->n == 1 ? t->rcpt[0].address : STR(""), /* of several, none may learn of the others */
+        .recipient =
+            t->n == 1 ? t->rcpt[0].address : STR(""), /* of several, none may learn of the others */
         .wall_ms = s->mx->env->wall_ms(s->mx->env),
     };
     struct buf field;
     buf_init(&field, RECEIVED_MAX);
-    bool ok = trace_received_write(&r, &field) && queue_in_write(t->in, buf_str(&field)) == STORE_OK;
+    bool ok =
+        trace_received_write(&r, &field) && queue_in_write(t->in, buf_str(&field)) == STORE_OK;
     buf_free(&field);
     return ok;
 }
@@ -85,7 +87,8 @@ static void accepted(struct mx_session *s, const struct queue_message *m)
     reply_all(s, 250, "2.0.0", text);
     log_event("mx", str_c(id), "accept", log_cstr("session", mx_session_text(s, number)),
               log_str("client", m->client), log_str("helo", m->helo), log_str("proto", m->protocol),
-              log_str("from", m->reverse_path), log_u64("nrcpt", s->t->n), log_u64("size", m->size), log_end);
+              log_str("from", m->reverse_path), log_u64("nrcpt", s->t->n), log_u64("size", m->size),
+              log_end);
 }
 
 static void not_stored(struct mx_session *s, enum store_rc rc)
@@ -108,7 +111,8 @@ void mx_on_end(struct mx_session *s)
     char client[NETADDR_TEXT];
     if (t->in == NULL) {
         mx_log_reject(s, "reject", 554, STR(""), "too many Received fields");
-        reply_all(s, 554, "5.4.6", "too many Received fields: the message is looping"); /* RFC 5321 6.3 */
+        reply_all(s, 554, "5.4.6",
+                  "too many Received fields: the message is looping"); /* RFC 5321 6.3 */
         s->t = NULL;
         return;
     }

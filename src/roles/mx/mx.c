@@ -7,10 +7,10 @@
 #include "roles/role.h"
 
 enum {
-    WORKERS_MAX = 128,        /* each may wait for core at the final dot: what group commit gathers */
-    MESSAGES_MAX = 1000,      /* in one session */
-    JUNK_MAX = 50,            /* commands without work in a row */
-    OUTPUT_STALL_MS = 300000, /* RFC 5321 4.5.3.2.7 */
+    WORKERS_MAX = 128,   /* each may wait for core at the final dot: what group commit gathers */
+    MESSAGES_MAX = 1000, /* in one session */
+    JUNK_MAX = 50,       /* commands without work in a row */
+    OUTPUT_STALL_MS = 300000,  /* RFC 5321 4.5.3.2.7 */
     DIRECTORY_ENTRIES = 65536, /* addresses the cache holds */
 };
 
@@ -35,9 +35,13 @@ bool mx_init(struct mx *mx, struct env *env, const struct settings *settings)
     return mx->directory != NULL;
 }
 
-void mx_free(struct mx *mx) { directory_cache_free(mx->directory); }
+void mx_free(struct mx *mx)
+{
+    directory_cache_free(mx->directory);
+}
 
-static bool listen_all(struct server *server, struct role *r, struct mx_listener *smtp, struct mx_listener *lmtp)
+static bool listen_all(struct server *server, struct role *r, struct mx_listener *smtp,
+                       struct mx_listener *lmtp)
 {
     for (size_t i = 0; i < r->n_listeners; i++) {
         enum listener_kind kind = r->listeners[i].kind;

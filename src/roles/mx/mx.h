@@ -51,14 +51,17 @@ struct mx_session {
     struct smtps *smtps;
     struct mx_transaction *t;
     struct netaddr peer, local;
-    int64_t hold_until_ms; /* tarpit: the server sends no output and reads no input before; 0: not held */
+    int64_t
+        hold_until_ms; /* tarpit: the server sends no output and reads no input before; 0: not held */
     uint32_t number;
     bool lmtp;
     bool trusted; /* from relay_networks */
 };
 
 extern const struct server_session_ops mx_session_ops; /* open() gets a struct mx_listener */
-bool mx_trusted(void *listener, const struct netaddr *peer); /* from relay_networks: may relay, and connect without limit */
+bool mx_trusted(
+    void *listener,
+    const struct netaddr *peer); /* from relay_networks: may relay, and connect without limit */
 
 /* Handlers of the engine's events; each gives the replies that its event asks for. */
 void mx_on_mail(struct mx_session *s);
@@ -72,6 +75,7 @@ void mx_drop(struct mx_session *s);
 #define MX_SESSION_TEXT 9
 char *mx_session_text(const struct mx_session *s, char out[static MX_SESSION_TEXT]);
 /* One line for what was refused: code as replied, why in a few words. `to` may be empty. */
-void mx_log_reject(const struct mx_session *s, const char *event, int code, str_t to, const char *why);
+void mx_log_reject(const struct mx_session *s, const char *event, int code, str_t to,
+                   const char *why);
 
 #endif

@@ -31,7 +31,8 @@ void mx_on_mail(struct mx_session *s)
 {
     const struct smtps_mail_params *p = smtps_mail_params(s->smtps);
     struct arena *a = smtps_transaction_arena(s->smtps);
-    if (!space_for(s->mx, p->has_size ? p->size : 0)) { /* the engine has held the size against size_max */
+    if (!space_for(s->mx,
+                   p->has_size ? p->size : 0)) { /* the engine has held the size against size_max */
         mx_log_reject(s, "reject", 452, STR(""), "no space in the store");
         smtps_reply(s->smtps, 452, "4.3.1", "not enough space, try later");
         return;
@@ -89,7 +90,8 @@ static void relay(struct mx_session *s, const struct smtp_path *p, struct queue_
     }
     r->domain = p->domain;
     if (p->kind == SMTP_DOMAIN_LITERAL) /* with its brackets, as in the address */
-        r->domain = arena_fmt(smtps_transaction_arena(s->smtps), "[" STR_FMT "]", STR_ARG(p->domain));
+        r->domain =
+            arena_fmt(smtps_transaction_arena(s->smtps), "[" STR_FMT "]", STR_ARG(p->domain));
     add_rcpt(s, r);
 }
 

@@ -16,7 +16,8 @@ bool mx_trusted(void *listener, const struct netaddr *peer)
     return false;
 }
 
-static void *session_open(void *user, const struct netaddr *peer, const struct netaddr *local, int64_t now_ms)
+static void *session_open(void *user, const struct netaddr *peer, const struct netaddr *local,
+                          int64_t now_ms)
 {
     const struct mx_listener *l = user;
     struct mx *mx = l->mx;
@@ -27,7 +28,8 @@ static void *session_open(void *user, const struct netaddr *peer, const struct n
         smtps_free(smtps);
         return NULL;
     }
-    *s = (struct mx_session){.mx = mx, .smtps = smtps, .peer = *peer, .local = *local, .lmtp = l->lmtp};
+    *s = (struct mx_session){
+        .mx = mx, .smtps = smtps, .peer = *peer, .local = *local, .lmtp = l->lmtp};
     s->number = atomic_fetch_add_explicit(&mx->next_session, 1, memory_order_relaxed);
     s->trusted = mx_trusted(user, peer);
     return s;
@@ -90,10 +92,22 @@ static void session_goodbye(void *session)
     pump(s);
 }
 
-static str_t session_output(void *session) { return smtps_output(((struct mx_session *)session)->smtps); }
-static void session_sent(void *session, size_t n) { smtps_sent(((struct mx_session *)session)->smtps, n); }
-static bool session_finished(void *session) { return smtps_closing(((struct mx_session *)session)->smtps); }
-static int64_t session_hold_until_ms(void *session) { return ((struct mx_session *)session)->hold_until_ms; }
+static str_t session_output(void *session)
+{
+    return smtps_output(((struct mx_session *)session)->smtps);
+}
+static void session_sent(void *session, size_t n)
+{
+    smtps_sent(((struct mx_session *)session)->smtps, n);
+}
+static bool session_finished(void *session)
+{
+    return smtps_closing(((struct mx_session *)session)->smtps);
+}
+static int64_t session_hold_until_ms(void *session)
+{
+    return ((struct mx_session *)session)->hold_until_ms;
+}
 static int64_t session_deadline_ms(void *session)
 {
     return smtps_deadline_ms(((struct mx_session *)session)->smtps);
@@ -106,8 +120,8 @@ static void log_disconnect(const struct mx_session *s)
     log_event("mx", str_c(mx_session_text(s, number)), "disconnect",
               log_cstr("client", netaddr_text_port(&s->peer, client)),
               log_str("helo", smtps_helo_name(s->smtps)),
-              log_u64("messages", smtps_messages(s->smtps)), log_u64("errors", smtps_errors(s->smtps)),
-              log_cstr("why", why), log_end);
+              log_u64("messages", smtps_messages(s->smtps)),
+              log_u64("errors", smtps_errors(s->smtps)), log_cstr("why", why), log_end);
 }
 
 static void session_close(void *session)
@@ -125,7 +139,8 @@ char *mx_session_text(const struct mx_session *s, char out[static MX_SESSION_TEX
     return out;
 }
 
-void mx_log_reject(const struct mx_session *s, const char *event, int code, str_t to, const char *why)
+void mx_log_reject(const struct mx_session *s, const char *event, int code, str_t to,
+                   const char *why)
 {
     char number[MX_SESSION_TEXT], client[NETADDR_TEXT];
     log_event("mx", str_c(mx_session_text(s, number)), event,

@@ -2,7 +2,10 @@
 #include "roles/user/user.h"
 
 /* Keys of the map are the accounts' bytes; only whether they are there counts. */
-static str_t key(const uint64_t *account) { return str_of(account, sizeof *account); }
+static str_t key(const uint64_t *account)
+{
+    return str_of(account, sizeof *account);
+}
 
 bool user_locks_init(struct user_locks *l, struct env *env, size_t max)
 {

@@ -1,7 +1,8 @@
 /* maildrop.c: the mailbox behind a session: login, reading, removing. See session.h.
  *
- * The messages are those that were there at login (RFC 1939 5); their contents are fetched chunk by chunk as the client takes
- * them. A damaged message costs that message: it is listed, it answers with an error, and it can be deleted. */
+ * The messages are those that were there at login (RFC 1939 5); their contents are fetched chunk by
+ * chunk as the client takes them. A damaged message costs that message: it is listed, it answers
+ * with an error, and it can be deleted. */
 #include "roles/log.h"
 #include "roles/user/session.h"
 
@@ -19,9 +20,11 @@ static bool list_messages(struct user_session *s, enum store_rc *rc, uint32_t *u
         return false;
     s->listed = arena_array(&s->arena, s->n, sizeof *s->listed);
     for (size_t i = 0; s->listed != NULL && i < s->n; i++) {
-        s->listed[i] = (struct pop3s_message){.size = s->messages[i].size, .uid = s->messages[i].uid};
+        s->listed[i] =
+            (struct pop3s_message){.size = s->messages[i].size, .uid = s->messages[i].uid};
         if (s->messages[i].damaged)
-            log_event("user", str_c(s->id), "damaged", log_u64("account", s->account), log_u64("uid", s->messages[i].uid), log_end);
+            log_event("user", str_c(s->id), "damaged", log_u64("account", s->account),
+                      log_u64("uid", s->messages[i].uid), log_end);
     }
     *rc = s->listed != NULL || s->n == 0 ? STORE_OK : STORE_LIMIT;
     return *rc == STORE_OK;
@@ -33,8 +36,8 @@ static void open_maildrop(struct user_session *s)
     uint32_t uidvalidity;
     arena_init(&s->arena, MAILDROP_MAX);
     if (list_messages(s, &rc, &uidvalidity)) {
-        log_event("user", str_c(s->id), "login", log_str("name", pop3s_name(s->pop3)), log_u64("account", s->account),
-                  log_u64("messages", s->n), log_end);
+        log_event("user", str_c(s->id), "login", log_str("name", pop3s_name(s->pop3)),
+                  log_u64("account", s->account), log_u64("messages", s->n), log_end);
         pop3s_login(s->pop3, s->listed, s->n, uidvalidity);
         return;
     }
@@ -63,7 +66,8 @@ void maildrop_login(struct user_session *s)
     struct user *u = s->user;
     struct err err = {0};
     struct store *store = NULL;
-    enum rc rc = u->login(u, pop3s_name(s->pop3), pop3s_password(s->pop3), &s->peer, &s->account, &store, &err);
+    enum rc rc = u->login(u, pop3s_name(s->pop3), pop3s_password(s->pop3), &s->peer, &s->account,
+                          &store, &err);
     if (rc != RC_OK) {
         refuse_login(s, rc, &err);
         return;
@@ -78,14 +82,17 @@ void maildrop_login(struct user_session *s)
     open_maildrop(s);
 }
 
-static void content_failed(struct user_session *s, const struct mailbox_message *m, enum store_rc rc)
+static void content_failed(struct user_session *s, const struct mailbox_message *m,
+                           enum store_rc rc)
 {
-    log_event("user", str_c(s->id), "content-unreadable", log_u64("account", s->account), log_u64("uid", m->uid),
-              log_cstr("why", store_rc_name(rc)), log_end);
+    log_event("user", str_c(s->id), "content-unreadable", log_u64("account", s->account),
+              log_u64("uid", m->uid), log_cstr("why", store_rc_name(rc)), log_end);
     if (rc == STORE_DAMAGED)
-        pop3s_content_failed(s->pop3, POP3S_PERM, "this message is damaged and cannot be read; tell your postmaster");
+        pop3s_content_failed(s->pop3, POP3S_PERM,
+                             "this message is damaged and cannot be read; tell your postmaster");
     else
-        pop3s_content_failed(s->pop3, POP3S_TEMP, "this message cannot be read now; try again later");
+        pop3s_content_failed(s->pop3, POP3S_TEMP,
+                             "this message cannot be read now; try again later");
 }
 
 void maildrop_content(struct user_session *s)
@@ -112,16 +119,19 @@ void maildrop_content(struct user_session *s)
 
 void maildrop_update(struct user_session *s)
 {
-    /* The marked ones moved to the front: the session ends here, the order is not needed any more. */
+    /* The marked ones moved to the front: the session ends here, the order is not needed any
+     * more. */
     size_t marked = 0, removed;
     for (size_t i = 0; i < s->n; i++)
         if (s->listed[i].deleted)
             s->messages[marked++] = s->messages[i];
-    enum store_rc rc = mailbox_remove(s->store, s->account, MAILBOX_INBOX, s->messages, marked, &removed);
+    enum store_rc rc =
+        mailbox_remove(s->store, s->account, MAILBOX_INBOX, s->messages, marked, &removed);
     s->removed = removed;
     if (rc != STORE_OK)
-        log_event("user", str_c(s->id), "remove-failed", log_u64("account", s->account), log_u64("wanted", marked),
-                  log_u64("removed", removed), log_cstr("why", store_rc_name(rc)), log_end);
+        log_event("user", str_c(s->id), "remove-failed", log_u64("account", s->account),
+                  log_u64("wanted", marked), log_u64("removed", removed),
+                  log_cstr("why", store_rc_name(rc)), log_end);
     pop3s_updated(s->pop3, rc == STORE_OK);
 }
 

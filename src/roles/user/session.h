@@ -13,7 +13,7 @@ struct user_session {
     /* Since the login: */
     struct store *store; /* NULL: not logged in */
     uint64_t account;
-    struct arena arena;  /* the two arrays */
+    struct arena arena; /* the two arrays */
     struct mailbox_message *messages;
     struct pop3s_message *listed; /* the same, as the engine has them */
     size_t n;

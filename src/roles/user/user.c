@@ -8,12 +8,12 @@
 #include "store/remote.h"
 
 enum {
-    WORKERS_MAX = 64,         /* most wait for a password check, of which core does a few at a time */
+    WORKERS_MAX = 64, /* most wait for a password check, of which core does a few at a time */
     OUTPUT_STALL_MS = 300000, /* a reader that takes nothing for so long is gone */
 };
 
-static enum rc login(struct user *u, str_t name, str_t password, const struct netaddr *from, uint64_t *account,
-                     struct store **session, struct err *err)
+static enum rc login(struct user *u, str_t name, str_t password, const struct netaddr *from,
+                     uint64_t *account, struct store **session, struct err *err)
 {
     return store_remote_login(u->env->store, name, password, from, account, session, err);
 }
@@ -27,7 +27,8 @@ static void logout(struct user *u, struct store *session)
 bool user_init(struct user *u, struct env *env, const struct settings *settings)
 {
     *u = (struct user){.env = env, .login = login, .logout = logout};
-    u->plain = (struct pop3s_config){.implementation = STR("postrider-" POSTRIDER_VERSION), .plaintext = true};
+    u->plain = (struct pop3s_config){.implementation = STR("postrider-" POSTRIDER_VERSION),
+                                     .plaintext = true};
     u->closed = u->plain;
     u->closed.plaintext = false;
     uint32_t first; /* so that ids of two runs differ in the log */
@@ -36,7 +37,10 @@ bool user_init(struct user *u, struct env *env, const struct settings *settings)
     return user_locks_init(&u->locks, env, settings->connections_max);
 }
 
-void user_free(struct user *u) { user_locks_free(&u->locks); }
+void user_free(struct user *u)
+{
+    user_locks_free(&u->locks);
+}
 
 static bool listen_all(struct server *server, struct role *r)
 {

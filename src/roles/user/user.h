@@ -1,7 +1,8 @@
 /* user.h: the user role: people read their mail (POP3). For user*.c and its tests.
  *
- * A session runs the engine (proto/pop3/server.h) over a connection of sys/server.h. Nothing of a mailbox is within its reach
- * before core has checked the password; then it holds a store that may touch that one account. */
+ * A session runs the engine (proto/pop3/server.h) over a connection of sys/server.h. Nothing of a
+ * mailbox is within its reach before core has checked the password; then it holds a store that may
+ * touch that one account. */
 #ifndef ROLES_USER_USER_H
 #define ROLES_USER_USER_H
 
@@ -22,7 +23,8 @@ struct user_locks {
 };
 bool user_locks_init(struct user_locks *l, struct env *env, size_t max);
 void user_locks_free(struct user_locks *l);
-bool user_lock(struct user_locks *l, uint64_t account); /* false: somebody has it (or there are `max` already) */
+bool user_lock(struct user_locks *l,
+               uint64_t account); /* false: somebody has it (or there are `max` already) */
 void user_unlock(struct user_locks *l, uint64_t account);
 
 struct user {
@@ -31,8 +33,8 @@ struct user {
     struct user_locks locks;
     atomic_uint_fast64_t next_session; /* ids in the log */
     /* As store_remote_login; closing is store_close. A test has its own. */
-    enum rc (*login)(struct user *u, str_t name, str_t password, const struct netaddr *from, uint64_t *account,
-                     struct store **session, struct err *err);
+    enum rc (*login)(struct user *u, str_t name, str_t password, const struct netaddr *from,
+                     uint64_t *account, struct store **session, struct err *err);
     void (*logout)(struct user *u, struct store *session);
 };
 bool user_init(struct user *u, struct env *env, const struct settings *settings);

@@ -1,0 +1,23 @@
+/* queue_walk.h: all rows with a prefix, page by page. For the files of queue_admin.h. */
+#ifndef POST_QUEUE_WALK_H
+#define POST_QUEUE_WALK_H
+
+#include "post/queue.h"
+
+#define QUEUE_WALK_ARENA (16 << 20) /* a page, its rows decoded, and what is looked up for them */
+
+struct queue_walk {
+    struct store *store;
+    struct store_scan scan;
+    struct arena arena; /* of the page in hand */
+    struct store_page page;
+    bool done;
+    char from[STORE_KEY_MAX + 1], end[STORE_KEY_MAX];
+};
+/* From `from` (a key of the prefix, or the prefix) to the end of the prefix. */
+void queue_walk_begin(struct queue_walk *w, struct store *s, str_t prefix, uint32_t rows_max);
+/* The next page in w->page; false with STORE_OK: no more. The page before is forgotten. */
+bool queue_walk_next(struct queue_walk *w, enum store_rc *rc);
+void queue_walk_end(struct queue_walk *w);
+
+#endif
