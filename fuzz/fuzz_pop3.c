@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return 0;
-    size_t step = data[0] % 16 + 1, piece = data[0] / 16 * 16 + 1;
+    size_t step = data[0] % 16u + 1, piece = data[0] / 16u * 16u + 1;
     str_t all = str_of(data + 1, size - 1), rest = all;
     struct pop3s_message m[MESSAGES];
     for (size_t i = 0; i < MESSAGES; i++)

@@ -4,7 +4,7 @@
  *     f/FOLDER             a folder (u32 id; 1 is INBOX): name, uidvalidity, special use
  *     uid/FOLDER           counter: the last UID given
  *     u/FOLDER/UID         a message in a folder (u64 uid): content id, size, chunks, internal date, flags, modseq
- *     modseq               counter of the account
+ *     modseq               counter of the account; unused (and every message's 0) until IMAP changes flags
  *     b/CONTENT/n          content chunk n (content id: 10 bytes, the delivery's queue id or a new one)
  *     seen/QUEUEID         this queue message was delivered here: makes local delivery exactly once
  *

@@ -4,6 +4,7 @@
  *       SETTINGS fd, DATA_DIR fd, LISTENER…, CHANNEL…, START ──▶   enters its sandbox
  *       ◀── READY                                                   serves
  *       CHANNEL fd (a peer was restarted) ──▶
+ *       ◀── CHANNEL (its channel to that peer ended although neither died: it wants a new one)
  *       STOP ──▶                                                    ends */
 #ifndef ROLES_CONTROL_H
 #define ROLES_CONTROL_H

@@ -4,7 +4,7 @@
  * thread; then the channels (each with a reader thread) and the control thread start, and the role's entry point runs. */
 #include "roles/runtime.h"
 
-#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,6 +23,7 @@
 #include "sys/env.h"
 
 #define FIRST_SET_MAX   32    /* channels of the first set: each other role twice at most */
+#define LOOK_MS         1000  /* how often it is looked whether the channels still stand; at the second time one asks for another */
 #define ORPHAN_END_MS   15000 /* a role whose supervisor is gone ends by itself, or is ended */
 
 struct waiting_channel {
@@ -142,12 +143,35 @@ static void end_orphan(struct runtime *rt)
         _exit(1);
 }
 
+/* A channel that its server ended (it saw something it did not like) while both live: without a new one we would wait for ever. */
+static void look_after(struct runtime *rt, struct channel *ch, enum role_id peer, int *missing)
+{
+    if (ch == NULL || channel_connected(ch)) {
+        *missing = 0;
+        return;
+    }
+    if (++*missing >= 2)
+        (void)control_send(rt->control, CONTROL_CHANNEL, (uint8_t)peer, -1);
+}
+
+/* As control_receive. */
+static int next_message(struct runtime *rt, struct control_message *m)
+{
+    int missing_core = 0, missing_resolver = 0;
+    struct pollfd p = {.fd = rt->control, .events = POLLIN};
+    while (poll(&p, 1, LOOK_MS) == 0) {
+        look_after(rt, rt->role.core, ROLE_CORE, &missing_core);
+        look_after(rt, rt->role.resolver, ROLE_RESOLVER, &missing_resolver);
+    }
+    return control_receive(rt->control, m);
+}
+
 static void *control_main(void *arg)
 {
     struct runtime *rt = arg;
     struct control_message m;
     int got;
-    while ((got = control_receive(rt->control, &m)) == 1) {
+    while ((got = next_message(rt, &m)) == 1) {
         if (m.kind == CONTROL_CHANNEL && m.fd >= 0)
             on_channel(rt, (enum role_id)m.arg, m.fd);
         else if (m.fd >= 0)

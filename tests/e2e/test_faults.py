@@ -24,7 +24,7 @@ def test_full_disk():
     d = tempfile.mkdtemp(prefix="postrider-full.")
     run("mount", "-t", "tmpfs", "-o", "size=120m,mode=755", "none", d, check=0)
     try:
-        with Server('reserve = "32M"', keep=d) as s:
+        with Server('reserve = "32M"\nmessage_size_max = "16M"', keep=d) as s:
             assert try_send(s)[0] == 250
             wait_for(lambda: len(s.pop3_messages("ben")) == 1)
             stat = os.statvfs(d)
@@ -52,13 +52,14 @@ def test_full_disk():
             box = poplib.POP3(HOST, s.pop3, timeout=20)
             box.user("ben@example.test")
             box.pass_(s.passwords["ben"])
-            assert box.stat()[0] == 2
+            n = box.stat()[0]
+            assert n >= 2, n
             box.dele(1)
             box.quit()                                              # deleting works on a full disk
-            wait_for(lambda: len(s.pop3_messages("ben")) == 1)
+            wait_for(lambda: len(s.pop3_messages("ben")) == n - 1)
             os.unlink(filler)
             wait_for(lambda: try_send(s)[0] == 250, 10, 0.2)
-            wait_for(lambda: len(s.pop3_messages("ben")) == 2)
+            wait_for(lambda: len(s.pop3_messages("ben")) == n)
             assert s.cli("check", "store").returncode == 0
             s.stop()
     finally:
@@ -67,10 +68,11 @@ def test_full_disk():
 
 
 def test_failed_sync():
-    with Server() as s:
+    # one process without sandbox: an injected failure is a call number of -1, which a role's filter answers with death
+    with Server(single=True) as s:
         assert try_send(s)[0] == 250
         wait_for(lambda: len(s.pop3_messages("ben")) == 1)
-        core = s.roles()["core"]
+        core = s.process.pid
         tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync,msync",
                                    "-e", "inject=fdatasync,fsync,msync:error=EIO", "-p", str(core)], stderr=subprocess.DEVNULL)
         try:
@@ -86,7 +88,8 @@ def test_failed_sync():
             code, text = try_send(s)
             assert 400 <= code < 500, (code, text)
         assert len(s.pop3_messages("ben")) == 1, "reading goes on"
-        assert s.json("status")["store"] == "stopped"
+        status = s.json("status")
+        assert status["store"] == "stopped", status
         assert "EIO" in s.log() or "Input/output error" in s.log(), s.log()[-2000:]
         s.stop()
         s.start()

@@ -153,11 +153,11 @@ static void test_exactly_once(void **state)
     assert_int_equal(deliver(&w, 1, big, SIZE_MAX, &again), STORE_OK);
     assert_true(again);
     assert_int_equal(list(&w, &m), 0);
-    assert_int_equal(rows(&w, "b/"), 0);
-    /* UIDs are not used again. */
+    /* UIDs are not used again. (And what was written ahead is seen after this durable batch.) */
     assert_int_equal(deliver(&w, 2, big, SIZE_MAX, &again), STORE_OK);
     assert_int_equal(list(&w, &m), 1);
     assert_int_equal(m[0].uid, 2);
+    assert_int_equal(rows(&w, "b/"), m[0].chunks);
     world_free(&w);
 }
 
@@ -241,6 +241,7 @@ static void test_remove_many(void **state)
                      STORE_UNKNOWN);
     assert_true(removed > 0 && removed < N - 2);
     store_memory_reopen(w.env.store, 1);
+    assert_int_equal(rows(&w, "u/"), N - removed);
     assert_int_equal(mailbox_remove(w.env.store, ACCOUNT, MAILBOX_INBOX, m + 1, N - 2, &removed),
                      STORE_OK);
     assert_int_equal(removed, N - 2);
@@ -277,6 +278,29 @@ static void test_damage_costs_one_message(void **state)
     check_content(&w, &m[2], pattern(&w, 50));
     assert_int_equal(mailbox_remove(w.env.store, ACCOUNT, MAILBOX_INBOX, m, 2, &removed), STORE_OK);
     assert_int_equal(list(&w, &m), 1);
+    world_free(&w);
+}
+
+/* A chunk that is not there, or not as long as its row says, is damage as well. */
+static void test_chunk_not_as_promised(void **state)
+{
+    (void)state;
+    struct world w;
+    struct mailbox_message *m;
+    struct store_batch b;
+    bool again;
+    str_t chunk;
+    world_init(&w);
+    for (unsigned i = 1; i <= 2; i++)
+        assert_int_equal(deliver(&w, i, pattern(&w, 50), SIZE_MAX, &again), STORE_OK);
+    store_batch_init(&b, MAILBOX_PART(ACCOUNT), &w.arena);
+    store_put(&b, mailbox_key_chunk(id_of(1).b, 0, &w.arena), STR("short"));
+    store_delete(&b, mailbox_key_chunk(id_of(2).b, 0, &w.arena));
+    assert_int_equal(store_commit(w.env.store, &b), STORE_OK);
+    assert_int_equal(list(&w, &m), 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(mailbox_chunk(w.env.store, ACCOUNT, &m[i], 0, &w.arena, &chunk),
+                         STORE_DAMAGED);
     world_free(&w);
 }
 
@@ -322,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_store_failures_are_told),
         cmocka_unit_test(test_remove_many),
         cmocka_unit_test(test_damage_costs_one_message),
+        cmocka_unit_test(test_chunk_not_as_promised),
         cmocka_unit_test(test_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

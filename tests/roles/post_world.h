@@ -224,11 +224,14 @@ static void world_dns(struct env *e, str_t name, enum dns_type type, int64_t dea
 static void world_settings(struct settings *s)
 {
     struct err err;
-    static struct arena a; /* as long as the program */
-    if (a.max == 0)
+    static struct arena a; /* both as long as the program */
+    static struct settings once;
+    if (a.max == 0) {
         arena_init(&a, 1 << 20);
-    must(settings_parse(STR("hostname = \"us.test\"\n"), "test", &a, s, &err) == RC_OK);
-    s->n_listen_smtp = 0;
+        must(settings_parse(STR("hostname = \"us.test\"\n"), "test", &a, &once, &err) == RC_OK);
+        once.n_listen_smtp = 0;
+    }
+    *s = once;
 }
 
 static void world_open(void)
@@ -328,10 +331,14 @@ static enum store_rc world_send(const char *tag, const char *from, const char *t
 }
 
 /* All that is due now, in both roles, until there is no more. */
-static void world_now(void)
+static size_t world_now(void)
 {
-    while (!w.ended && carrier_step(&w.courier->carrier) + carrier_step(&w.local->carrier) > 0) {
+    size_t all = 0, n = 1;
+    while (!w.ended && n > 0) {
+        n = carrier_step(&w.courier->carrier) + carrier_step(&w.local->carrier);
+        all += n;
     }
+    return all;
 }
 
 /* To the next thing that is due, if it is within `ms`. */
@@ -341,10 +348,10 @@ static bool world_next(int64_t ms)
     int64_t next = c < l ? c : l;
     if (next == INT64_MAX || next - w.fe.mono > ms)
         return false;
-    if (next > w.fe.mono)
+    bool moved = next > w.fe.mono;
+    if (moved)
         fake_env_pass(&w.fe, next - w.fe.mono);
-    world_now();
-    return true;
+    return world_now() > 0 || moved; /* neither: the store is gone */
 }
 
 static void world_quiet(int64_t ms)

@@ -36,11 +36,12 @@ enum how {
     HOW_421,     /* "421": as once, saying 421 */
     HOW_SELF,    /* "self": the connection has the same address at both ends */
     HOW_DROP,    /* "drop": closes when it should answer the message */
+    HOW_NEVER,   /* "never": greets, and closes at the first MAIL */
     HOW_COUNT
 };
 
 static const char *const how_name[HOW_COUNT] = {"ok",  "down", "noroute", "slow", "mute",
-                                                "554", "once", "421",     "self", "drop"};
+                                                "554", "once", "421",     "self", "drop", "never"};
 
 struct fake_conn {
     struct conn base;
@@ -57,6 +58,8 @@ static void fake_command(struct fake_conn *f, str_t line)
 {
     if (str_istarts(line, STR("EHLO"))) {
         buf_addf(&f->out, "250-%s\r\n250-PIPELINING\r\n250 8BITMIME\r\n", f->name);
+    } else if (str_istarts(line, STR("MAIL")) && f->how == HOW_NEVER) {
+        f->closed = true;
     } else if (str_istarts(line, STR("MAIL")) && f->messages > 0 && (f->how == HOW_ONCE || f->how == HOW_421)) {
         if (f->how == HOW_421)
             buf_add(&f->out, STR("421 4.7.0 one is enough\r\n"));
@@ -565,6 +568,18 @@ static void test_reconnect(void **state)
     }
 }
 
+/* One that ends every connection is not connected to again and again. */
+static void test_no_second_chance(void **state)
+{
+    char got[512];
+    (void)state;
+    struct attempt *t = open_to("1.1.1.1 never\n");
+    send_to(t, 1, one, got, sizeof got);
+    assert_string_equal(got, "closed 0 4.4.2 connection lost in reply to MAIL FROM;");
+    assert_true(str_eq(buf_str(&w.connects), STR("1.1.1.1 ")));
+    end(t);
+}
+
 /* What may have been taken is not sent again here. */
 static void test_lost_after_the_dot(void **state)
 {
@@ -606,7 +621,7 @@ int main(void)
         cmocka_unit_test(test_equals_are_shuffled), cmocka_unit_test(test_routes),
         cmocka_unit_test(test_send),       cmocka_unit_test(test_reuse),
         cmocka_unit_test(test_reconnect),  cmocka_unit_test(test_lost_after_the_dot),
-        cmocka_unit_test(test_given_up),
+        cmocka_unit_test(test_given_up),   cmocka_unit_test(test_no_second_chance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,8 +145,8 @@ static void test_limits(void **state)
     wrong(w, "reserve = 99999999999999999999G",
           "postrider.conf:1: reserve = \"99999999999999999999G\": give a size in bytes (64K, 50M, "
           "1G) from 16M to 1024G");
-    wrong(w, "reserve = 18446744073709551615K",
-          "postrider.conf:1: reserve = \"18446744073709551615K\": give a size in bytes (64K, 50M, "
+    wrong(w, "reserve = 18014398509514752K",
+          "postrider.conf:1: reserve = \"18014398509514752K\": give a size in bytes (64K, 50M, "
           "1G) from 16M to 1024G");
     buf_clear(&w->out);
     buf_add(&w->out, STR("listen_smtp = {"));
@@ -236,11 +236,11 @@ static void test_cross_checks(void **state)
 static void test_show(void **state)
 {
     struct world *w = *state;
-    good(w, "hostname = mail.example.org data_dir = \"/a b\\\"c\\\\d\\$HOME#x\" listen_smtp = {} "
+    good(w, "hostname = mail.example.org data_dir = \"/a b\\\"c\\\\d\\${HOME}#x\" listen_smtp = {} "
             "idle = 61 message_size_max = 1M\n"
             "route x.test { host = \"y.test\" mx = on }\nsource_v6 = \"::1\" subaddress_separator "
             "= none\n");
-    assert_true(is(w->s.data_dir, "/a b\"c\\d$HOME#x"));
+    assert_true(is(w->s.data_dir, "/a b\"c\\d${HOME}#x"));
     assert_true(settings_show(&w->s, false, &w->out));
     char *first = arena_cstr(&w->arena, buf_str(&w->out));
     assert_non_null(strstr(first, "\nidle = 61s   # default: 5m\n"));

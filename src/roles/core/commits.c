@@ -52,7 +52,7 @@ static void commit_done(struct store_commit *commit)
     struct pending *p = commit->user;
     char bytes[STORE_COMMIT_REPLY_MAX];
     struct buf reply = {.ptr = bytes, .cap = sizeof bytes, .max = sizeof bytes};
-    if (commit->rc == STORE_OK)
+    if (commit->rc != STORE_CONFLICT) /* a new generation, or that writes stopped, or that the disk is full */
         core_board_publish(p->client->server->board);
     p->batch.n = p->asked;
     if (commit->failed_op >=

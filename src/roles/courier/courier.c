@@ -27,7 +27,8 @@ static void *sweeper(void *user)
 
 int role_courier(struct role *r)
 {
-    struct courier *c = malloc(sizeof *c);
+    static struct courier *c; /* for the life of the process: hints come until the store is closed, which is after us */
+    c = malloc(sizeof *c);
     if (c == NULL || !courier_init(c, &r->env, r->settings))
         return EX_OSERR;
     c->carrier.beside = sweeper;

@@ -24,7 +24,8 @@ void local_free(struct local *l)
 
 int role_local(struct role *r)
 {
-    struct local *l = malloc(sizeof *l);
+    static struct local *l; /* for the life of the process: hints come until the store is closed, which is after us */
+    l = malloc(sizeof *l);
     if (l == NULL || !local_init(l, &r->env, r->settings))
         return EX_OSERR;
     return carrier_run(&l->carrier, r, LOCAL_THREADS);

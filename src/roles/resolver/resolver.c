@@ -91,7 +91,7 @@ static void answer_result(struct query *q, int error, const struct ub_result *re
 {
     str_t rdata[DNS_ANSWER_RECORDS_MAX];
     struct dns_answer a = {.status = status_of(error, res), .rdata = rdata};
-    if (a.status == DNS_OK || a.status == DNS_NODATA || a.status == DNS_NXDOMAIN) {
+    if (res != NULL && (a.status == DNS_OK || a.status == DNS_NODATA || a.status == DNS_NXDOMAIN)) {
         a.secure = res->secure != 0;
         a.ttl_s = res->ttl > 0 ? (uint32_t)res->ttl : 0;
         a.canonical = str_c(res->canonname);

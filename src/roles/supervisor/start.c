@@ -14,6 +14,7 @@
 #include "roles/supervisor/supervisor_internal.h"
 #include "sys/clock.h"
 
+#define RECONNECT_MS   500       /* a role gets no more channels than this by asking */
 #define CHANNEL_BUFFER (1 << 20) /* wanted for a channel; the kernel gives what it allows */
 
 /* What of our environment a role gets: nothing that the loader or the library obeys, but what test builds need. */
@@ -139,6 +140,19 @@ static bool is_client(const struct child *client, const struct child *server)
 {
     return (server->id == ROLE_CORE && client->row->core) ||
            (server->id == ROLE_RESOLVER && client->row->resolver);
+}
+
+void child_reconnect(struct supervisor *s, struct child *c, uint8_t server)
+{
+    int64_t now = sys_mono_ms();
+    if (server >= ROLE_COUNT || now - c->reconnected_ms < RECONNECT_MS)
+        return;
+    struct child *other = &s->children[server];
+    if (other->control < 0 || c->control < 0 || !is_client(c, other))
+        return;
+    c->reconnected_ms = now;
+    log_event("supervisor", STR_NONE, "new-channel", log_cstr("role", c->row->name), log_cstr("to", other->row->name), log_end);
+    connect_pair(c, other);
 }
 
 void child_connect(struct supervisor *s, struct child *c)

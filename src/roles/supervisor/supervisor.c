@@ -210,6 +210,8 @@ static void on_control(struct supervisor *s, struct child *c)
             close(m.fd);
         if (m.kind == CONTROL_READY)
             on_ready(s, c);
+        else if (m.kind == CONTROL_CHANNEL)
+            child_reconnect(s, c, m.arg);
     } else if (got == 0 && s->single) {
         pthread_join(c->thread, NULL);
         on_end(s, c, atomic_load(&c->thread_status), 0);

@@ -33,7 +33,7 @@ struct child {
     _Atomic int thread_status;
     int control;   /* our end, -1: none */
     int role_end;  /* of a thread: its end, which it closes */
-    int64_t started_ms, restart_ms, kill_ms;
+    int64_t started_ms, restart_ms, kill_ms, reconnected_ms;
     int delay_ms;  /* before the next restart */
     uid_t uid;
     gid_t gid;
@@ -56,6 +56,8 @@ struct supervisor {
 bool child_start(struct supervisor *s, struct child *c); /* false: no process, thread or descriptors */
 bool child_give(struct supervisor *s, struct child *c);  /* its first set but for channels */
 void child_connect(struct supervisor *s, struct child *c); /* new channels to all it talks to that live */
+/* A new channel to that role, asked for by the client whose old one ended. */
+void child_reconnect(struct supervisor *s, struct child *c, uint8_t server);
 void child_close(struct child *c);
 
 /* place.c */
