@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +16,8 @@
 #include "roles/log.h"
 #include "store/engines.h"
 #include "store/remote.h"
+
+enum { LOCK_TRIES = 100, LOCK_PAUSE_US = 50000 }; /* five seconds */
 
 struct embedded {
     int dir_fd;
@@ -55,11 +58,27 @@ static void give_to_owner(int dir_fd)
             fprintf(stderr, "postrider: cannot give %s to its owner: %s\n", names[i], strerror(errno));
 }
 
+/* The folder's lock, which a running server holds: another command may have it for a moment, a server for as long as it starts or stops. */
+static bool lock_folder(int dir_fd)
+{
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (flock(dir_fd, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        usleep(LOCK_PAUSE_US);
+    }
+    return false;
+}
+
 static int embed_core(struct cli *c, int dir_fd)
 {
     struct embedded *e = arena_alloc(&c->arena, sizeof *e);
     struct err err = {0};
     int pair[2];
+    if (!lock_folder(dir_fd)) {
+        c->later = true;
+        cli_fail(c, CLI_LATER, "a server on " STR_FMT " is starting or stopping; try again", STR_ARG(c->settings.data_dir));
+        return -1;
+    }
     if (e == NULL || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
         cli_fail(c, CLI_FAILED, "out of memory");
         return -1;

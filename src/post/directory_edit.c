@@ -108,7 +108,7 @@ static enum rc domain_syntax(struct edit *e, str_t text)
         return RC_OK;
     return err_set(e->err, RC_PERM, "",
                    "\"" STR_FMT "\" is not a domain name; write it as in example.org, an "
-                                "international one in its xn-- form",
+                   "international one in its xn-- form",
                    STR_ARG(text));
 }
 

@@ -113,7 +113,7 @@ static enum store_rc put_message(struct mailbox_in *in)
     buf_free(&row);
 
     store_require_present(&b, mailbox_key_folder(MAILBOX_INBOX, &in->arena));
-    store_put(&b, mailbox_key_seen(in->id, &in->arena), STR("1"));
+    store_put_new(&b, mailbox_key_seen(in->id, &in->arena), STR("1"));
     if (in->chunk.len > 0)
         put_chunk(in, &b);
     store_put_next(&b, mailbox_key_uids(MAILBOX_INBOX, &in->arena),

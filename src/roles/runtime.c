@@ -23,7 +23,7 @@
 #include "sys/env.h"
 
 #define FIRST_SET_MAX   32    /* channels of the first set: each other role twice at most */
-#define LOOK_MS         1000  /* how often it is looked whether the channels still stand; at the second time one asks for another */
+#define LOOK_MS         500  /* how often it is looked whether the channels still stand; at the second time one asks for another */
 #define ORPHAN_END_MS   15000 /* a role whose supervisor is gone ends by itself, or is ended */
 
 struct waiting_channel {

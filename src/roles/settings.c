@@ -294,7 +294,7 @@ static void default_hostname(struct settings *s, struct arena *a, struct err *er
     if (!str_find(s->hostname, '.', &at))
         (void)err_set(err, RC_OK, "",
                       "hostname is \"" STR_FMT "\", which has no domain; other servers may refuse "
-                                               "it: set hostname = \"mail.example.org\"",
+                      "it: set hostname = \"mail.example.org\"",
                       STR_ARG(s->hostname));
 }
 

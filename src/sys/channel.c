@@ -54,6 +54,7 @@ struct channel {
     int pending; /* a socket the reader has yet to take over, or -1 */
     bool stop;
     bool attaching; /* fd is there, but only the reader may use it yet */
+    bool broken;    /* a write failed: fd is there until the reader lets it go, but of no use */
     struct slot *slots;
     uint32_t n_slots, used, first_free;
     struct list waiting;
@@ -197,17 +198,22 @@ static enum sent write_call(struct channel *ch, uint64_t id, struct iovec *v, in
     if (sent == SENT)
         return SENT;
     pthread_mutex_lock(&ch->lock);
-    if (sent == SENT_BROKEN || sent == SENT_CLOSED)
+    if (sent == SENT_BROKEN || sent == SENT_CLOSED) {
+        ch->broken = true;
         shutdown(ch->fd, SHUT_RDWR); /* the reader ends the calls in flight, this one too if it is still there */
+    }
     if (sent != SENT_BROKEN && slot_take(ch, id) == NULL)
         sent = SENT; /* its caller gave it up meanwhile */
     pthread_mutex_unlock(&ch->lock);
     return sent == SENT_BROKEN ? SENT : sent;
 }
 
+/* In attached(), which speaks to this socket or none. */
+static bool greeting(struct channel *ch) { return ch->attaching && pthread_equal(ch->reader, pthread_self()); }
+
 static bool usable(struct channel *ch)
 {
-    return ch->fd >= 0 && (!ch->attaching || pthread_equal(ch->reader, pthread_self()));
+    return ch->fd >= 0 && !ch->broken && (!ch->attaching || greeting(ch));
 }
 
 /* Tries to send now. SENT: done with. SENT_NOT: the deadline passed or the table is full. SENT_CLOSED: no socket. */
@@ -250,7 +256,7 @@ static bool send_later(struct channel *ch, uint8_t type, const struct iovec *pay
 
     pthread_mutex_lock(&ch->lock);
     bool retry = usable(ch);
-    bool keep = !retry && frame != NULL && !ch->stop && c->deadline_ms > sys_mono_ms() &&
+    bool keep = !retry && frame != NULL && !ch->stop && !greeting(ch) && c->deadline_ms > sys_mono_ms() &&
                 ch->waiting_bytes + len <= WAITING_BYTES_MAX;
     if (keep) {
         p->frame = frame;
@@ -282,12 +288,7 @@ void channel_send(struct channel *ch, uint8_t type, const struct iovec *payload,
             complete(c, RC_TEMP);
         if (sent != SENT_CLOSED || send_later(ch, type, payload, niov, c))
             return;
-        if (sys_mono_ms() >= c->deadline_ms) {
-            complete(c, RC_TEMP);
-            return;
-        }
-        sched_yield(); /* the reader is about to notice that the socket is dead */
-    }
+    } /* there is a new socket */
 }
 
 /* ---- sending and waiting ---- */
@@ -412,41 +413,62 @@ static int next_socket(struct channel *ch)
     return fd;
 }
 
-/* Sends the first of the waiting; false: there was none, and the channel is open to all. */
+/* Under both locks: moves the first of the waiting into the table. NULL: none, and the channel is open to all; or the socket is
+ * broken, and they wait for the next. */
+static struct channel_call *next_waiting(struct channel *ch, bool *full)
+{
+    if (ch->broken)
+        return NULL;
+    struct list *l = list_pop(&ch->waiting);
+    ch->attaching = l != NULL;
+    if (l == NULL)
+        return NULL;
+    struct channel_call *c = place_call(l);
+    ch->waiting_bytes -= place(c)->frame_len;
+    *full = !slot_put(ch, c);
+    return c;
+}
+
+/* With `write` held: c could not be sent, and is out of the table. */
+static void wait_again(struct channel *ch, struct channel_call *c, char *frame, size_t len)
+{
+    pthread_mutex_lock(&ch->lock);
+    place(c)->frame = frame;
+    ch->waiting_bytes += len;
+    list_push_front(&ch->waiting, &place(c)->link);
+    pthread_mutex_unlock(&ch->lock);
+}
+
+/* Sends the first of the waiting; false: there is no more to do. */
 static bool send_waiting(struct channel *ch)
 {
-    char *frame = NULL;
-    size_t len = 0;
-    uint64_t id = 0;
-    int64_t deadline_ms = 0;
+    bool full = false;
     pthread_mutex_lock(&ch->write);
     pthread_mutex_lock(&ch->lock);
-    struct list *l = list_pop(&ch->waiting);
-    struct channel_call *c = l != NULL ? place_call(l) : NULL;
+    struct channel_call *c = next_waiting(ch, &full);
     if (c == NULL) {
-        ch->attaching = false;
-    } else {
-        frame = place(c)->frame;
-        len = place(c)->frame_len;
-        deadline_ms = c->deadline_ms;
-        place(c)->frame = NULL;
-        ch->waiting_bytes -= len;
-        if (slot_put(ch, c))
-            id = place(c)->id;
+        pthread_mutex_unlock(&ch->lock);
+        pthread_mutex_unlock(&ch->write);
+        return false;
     }
+    char *frame = place(c)->frame; /* ours: the call may end while it is written */
+    size_t len = place(c)->frame_len;
+    uint64_t id = place(c)->id;
+    int64_t deadline_ms = c->deadline_ms;
+    place(c)->frame = NULL;
     pthread_mutex_unlock(&ch->lock);
-    if (id != 0) {
-        struct iovec v = {.iov_base = frame, .iov_len = len};
-        for (int i = 0; i < 8; i++)
-            frame[8 + i] = (char)(id >> (56 - 8 * i));
-        if (write_call(ch, id, &v, 1, deadline_ms) == SENT)
-            c = NULL;
-    }
+    struct iovec v = {.iov_base = frame, .iov_len = len};
+    for (int i = 0; i < 8; i++)
+        frame[8 + i] = (char)(id >> (56 - 8 * i));
+    enum sent sent = full ? SENT_NOT : write_call(ch, id, &v, 1, deadline_ms);
+    if (sent == SENT_CLOSED)
+        wait_again(ch, c, frame, len);
+    else
+        free(frame);
     pthread_mutex_unlock(&ch->write);
-    free(frame);
-    if (c != NULL)
+    if (sent == SENT_NOT)
         complete(c, RC_TEMP);
-    return l != NULL;
+    return true;
 }
 
 static void take_over(struct channel *ch, int fd)
@@ -457,6 +479,7 @@ static void take_over(struct channel *ch, int fd)
     pthread_mutex_lock(&ch->lock);
     ch->fd = fd;
     ch->attaching = true;
+    ch->broken = false;
     if (ch->stop || ch->pending >= 0)
         shutdown(fd, SHUT_RDWR); /* already replaced */
     pthread_mutex_unlock(&ch->lock);

@@ -437,6 +437,7 @@ static void test_routes(void **state)
         {"smarthost for a literal", "[1.1.1.1]", "hub.test A 9.9.9.9\n", "9.9.9.9 ok\n", "open 9.9.9.9", "9.9.9.9 "},
         {"a route by MX", "R.test", MX1 A1, "1.1.1.1 ok\n", "open 1.1.1.1", "1.1.1.1 "},
         {"a route to an address", "l.test", "", "127.0.0.1 ok\n", "open 127.0.0.1", "127.0.0.1 "},
+        {"a smarthost that is down", "any.test", "hub.test A 9.9.9.9\n", "9.9.9.9 down\n", "temporary 4.4.1", "9.9.9.9 "},
         {"a route to ourselves is our mistake", "self.test", "", "", "temporary 4.3.5", ""},
         {"a smarthost that does not exist is our mistake", "any.test", "", "", "temporary 4.3.5", ""},
         {"a route to a domain that does not exist", "r.test", "", "", "temporary 4.3.5", ""},

@@ -327,9 +327,9 @@ static struct async attached_call;
 static void on_attached(void *user)
 {
     (void)user;
-    atomic_fetch_add(&attached, 1);
     if (attached_channel != NULL)
         async_send(attached_channel, &attached_call, ECHO, STR("first"), SOON);
+    atomic_fetch_add(&attached, 1);
 }
 
 static void *call_main(void *arg)
@@ -378,6 +378,35 @@ static void test_peer_dies(void **state)
     assert_int_equal(attached, 3);
     attached_channel = NULL;
     end(ch, &s2);
+}
+
+/* A socket whose other end is closed already: what greets it fails, what waits goes on waiting for the next. */
+static void test_dead_socket(void **state)
+{
+    (void)state;
+    struct service s;
+    struct channel *ch = channel_new(NULL, on_attached, NULL);
+    struct async a;
+    attached_channel = ch;
+    async_send(ch, &a, ECHO, STR("waits"), SOON);
+    for (int i = 0; i < 3; i++) {
+        int fds[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+        close(fds[1]);
+        atomic_store(&attached, 0);
+        channel_attach(ch, fds[0]);
+        while (atomic_load(&attached) == 0)
+            usleep(100);
+        assert_true(wake_wait(&attached_call.done, SOON));
+        assert_int_not_equal(attached_call.c.rc, RC_OK);
+    }
+    assert_false(wake_is_set(&a.done));
+    channel_attach(ch, serve(&s));
+    assert_true(wake_wait(&a.done, SOON));
+    assert_int_equal(a.c.rc, RC_OK);
+    assert_memory_equal(a.copy, "waits", 5);
+    attached_channel = NULL;
+    end(ch, &s);
 }
 
 static struct wake noticed;
@@ -546,7 +575,7 @@ int main(void)
         cmocka_unit_test(test_echo),      cmocka_unit_test(test_many_threads),
         cmocka_unit_test(test_any_order), cmocka_unit_test(test_fd),
         cmocka_unit_test(test_deadlines), cmocka_unit_test(test_late_answer),
-        cmocka_unit_test(test_peer_dies), cmocka_unit_test(test_notice),
+        cmocka_unit_test(test_peer_dies), cmocka_unit_test(test_dead_socket), cmocka_unit_test(test_notice),
         cmocka_unit_test(test_too_large), cmocka_unit_test(test_lies),
         cmocka_unit_test(test_does_not_read), cmocka_unit_test(test_slow_reader),
         cmocka_unit_test(test_split),

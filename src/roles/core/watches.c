@@ -45,7 +45,7 @@ void client_flush_hints(struct core_client *c)
 static void add_hint(struct core_client *c, const struct store_hint *h)
 {
     pthread_mutex_lock(&c->hint_lock);
-    bool lost = h->kind == STORE_HINT_LOST || false;
+    bool lost = h->kind == STORE_HINT_LOST || c->hints_unacked + c->hints.len > STORE_HINTS_UNACKED;
     if (lost || !store_hint_encode(&c->hints, h))
         c->hints_lost |= (uint32_t)1 << h->watch;
     pthread_mutex_unlock(&c->hint_lock);

@@ -161,7 +161,7 @@ void job_verdict_lost(struct job *j)
 {
     log_damaged(j, "content-damaged",
                 "the sender will be told with the next attempt unless it is restored");
-    bool before = str_starts(j->d.reason, STR(CONTENT_LOST));
+    bool before = str_contains(j->d.reason, STR(CONTENT_LOST)); /* a host may stand before it */
     for (size_t i = 0; i < j->d.nrcpt; i++)
         if (j->verdicts[i].rc != RC_OK || j->host.len == 0)
             j->verdicts[i] = (struct attempt_verdict){

@@ -1,0 +1,177 @@
+/* The SMTP client engine against a hostile server.
+ *
+ * The first bytes choose the mode, recipients and content; the rest is what the server says, given line by line (and, in a second run, byte
+ * by byte: the outcome must be the same). Whatever comes: every recipient gets a verdict, RC_OK only after the whole message went out, all
+ * output is lines that end in CRLF with the commands of SMTP and nothing else, and memory is bounded. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "proto/smtp/client.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { MESSAGES = 2, RECIPIENTS = 8 };
+
+struct run {
+    struct smtpc *c;
+    str_t server; /* what it has yet to say */
+    bool bytewise;
+    struct buf sent;      /* everything, in order */
+    size_t content_from;  /* where in it the content of the current message begins; SIZE_MAX: none */
+    bool lmtp;
+};
+
+static const str_t addresses[RECIPIENTS] = {
+    {"a@x.test", 8}, {"\"b c\"@x.test", 12}, {"\xc3\xbc@x.test", 9}, {"", 0}, {"d\r\nQUIT@x.test", 14}, {"e@x.test", 8}, {"f@x.test", 8}, {"g@x.test", 8}};
+
+static const str_t contents[] = {{"S: x\r\n\r\n.\r\n..\r\nend", 19}, {"", 0}, {".\r\n", 3}, {"a\r", 2}, {"a\nb", 3}, {"a\0b\r\n", 5}, {"\r\n.", 3}, {"x\r\n", 3}};
+
+/* One line of output outside the content. */
+static void check_command(const struct run *r, str_t line)
+{
+    static const char *const known[] = {"EHLO me.test", "LHLO me.test", "HELO me.test", "MAIL FROM:<", "RCPT TO:<", "DATA", "RSET", "QUIT", "."};
+    bool ok = false;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        ok |= str_starts(line, str_c(known[i]));
+    must(ok && line.len <= 510);
+    must(!str_starts(line, STR("EHLO")) || !r->lmtp);
+}
+
+static void check_lines(const struct run *r, str_t out)
+{
+    str_t line;
+    while (str_cut(&out, '\n', &line)) {
+        must(line.len > 0 && line.ptr[line.len - 1] == '\r');
+        line.len--;
+        for (size_t i = 0; i < line.len; i++)
+            must(line.ptr[i] != '\r' && line.ptr[i] != '\0');
+        if (r->content_from == SIZE_MAX)
+            check_command(r, line);
+    }
+    must(out.len == 0);
+}
+
+static void write_output(struct run *r)
+{
+    str_t out = smtpc_output(r->c);
+    must(out.len > 0 && out.len <= SMTPC_OUTPUT_MAX);
+    check_lines(r, out);
+    must(buf_add(&r->sent, out));
+    smtpc_sent(r->c, out.len);
+}
+
+static void read_line(struct run *r)
+{
+    size_t lf, n = r->server.len;
+    if (n == 0) {
+        if (smtpc_replies(r->c) % 2 == 0)
+            smtpc_eof(r->c);
+        else
+            smtpc_expire(r->c);
+        return;
+    }
+    if (str_find(r->server, '\n', &lf))
+        n = lf + 1;
+    for (size_t i = 0; i < (r->bytewise ? n : 1); i++)
+        smtpc_feed(r->c, r->bytewise ? str_of(r->server.ptr + i, 1) : str_first(r->server, n));
+    r->server = str_from(r->server, n);
+}
+
+static void pump(struct run *r)
+{
+    for (;;) {
+        must(smtpc_timeout_ms(r->c) > 0);
+        switch (smtpc_want(r->c)) {
+        case SMTPC_READY:
+        case SMTPC_DEAD: return;
+        case SMTPC_OUTPUT: write_output(r); break;
+        case SMTPC_INPUT: read_line(r); break;
+        }
+    }
+}
+
+static void check_verdict(struct run *r, size_t i, bool completed, struct buf *outcome)
+{
+    struct smtpc_reply reply;
+    enum rc rc = smtpc_verdict(r->c, i, &reply);
+    must(rc != RC_OK || completed);
+    must(reply.code == 0 || (reply.code >= 200 && reply.code <= 599));
+    must(rc != RC_OK || reply.code / 100 == 2);
+    must(rc != RC_PERM || reply.code == 0 || reply.code / 100 == 5);
+    must(reply.text.len <= SMTPC_REPLY_TEXT && utf8_valid(reply.text));
+    for (size_t k = 0; k < reply.text.len; k++)
+        must((unsigned char)reply.text.ptr[k] >= 0x20 && reply.text.ptr[k] != 0x7f);
+    buf_addf(outcome, "%s %d %s ", rc_name(rc), reply.code, reply.status);
+    must(buf_add(outcome, reply.text));
+}
+
+/* True if the content and its final dot went out. */
+static bool send_content(struct run *r, str_t content, size_t cut)
+{
+    size_t before = r->sent.len;
+    cut = cut < content.len ? cut : content.len;
+    r->content_from = before;
+    smtpc_content(r->c, str_first(content, cut));
+    smtpc_content(r->c, str_from(content, cut));
+    smtpc_end(r->c);
+    if (smtpc_want(r->c) == SMTPC_OUTPUT)
+        write_output(r);
+    r->content_from = SIZE_MAX;
+    str_t out = str_from(buf_str(&r->sent), before), inner;
+    if (out.len == 0)
+        return false;
+    must(str_eq(out, STR(".\r\n")) || str_ends(out, STR("\r\n.\r\n")));
+    inner = str_first(out, out.len - 3);
+    must(!str_starts(inner, STR(".\r\n")) && !str_contains(inner, STR("\r\n.\r\n"))); /* it ends once */
+    return true;
+}
+
+static void run(const uint8_t *data, size_t size, bool bytewise, struct buf *outcome)
+{
+    struct smtpc_config config = {.hostname = STR("me.test"), .lmtp = data[0] & 1};
+    struct run r = {.c = smtpc_new(&config), .server = str_of(data + 4, size - 4), .bytewise = bytewise, .lmtp = config.lmtp, .content_from = SIZE_MAX};
+    must(r.c != NULL);
+    buf_init(&r.sent, 1 << 20);
+    pump(&r);
+    if (smtpc_want(r.c) == SMTPC_READY)
+        smtpc_hello(r.c);
+    pump(&r);
+    for (int m = 0; m < MESSAGES; m++) {
+        struct smtpc_envelope e = {.reverse_path = addresses[data[1] >> 5], .recipients = addresses, .n = 1 + (data[1] & 7), .size = data[2]};
+        e.body_8bit = data[0] & 2;
+        e.smtputf8 = data[0] & 4;
+        smtpc_begin(r.c, &e);
+        pump(&r);
+        bool completed = false;
+        if (smtpc_accepting(r.c))
+            completed = send_content(&r, contents[data[3] & 7], data[3] >> 3);
+        pump(&r);
+        for (size_t i = 0; i < e.n; i++)
+            check_verdict(&r, i, completed, outcome);
+        must(smtpc_want(r.c) == SMTPC_READY || smtpc_want(r.c) == SMTPC_DEAD);
+    }
+    if (smtpc_want(r.c) == SMTPC_READY)
+        smtpc_quit(r.c);
+    pump(&r);
+    buf_addf(outcome, "%s %s", smtpc_error(r.c)->status, smtpc_error(r.c)->text);
+    must(buf_add(outcome, buf_str(&r.sent)));
+    buf_free(&r.sent);
+    smtpc_free(r.c);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct buf by_line, by_byte;
+    if (size < 4)
+        return 0;
+    buf_init(&by_line, 8 << 20);
+    buf_init(&by_byte, 8 << 20);
+    run(data, size, false, &by_line);
+    run(data, size, true, &by_byte);
+    must(str_eq(buf_str(&by_line), buf_str(&by_byte)));
+    buf_free(&by_line);
+    buf_free(&by_byte);
+    return 0;
+}
