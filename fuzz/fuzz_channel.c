@@ -20,7 +20,8 @@ static void check_frame(const struct frame_reader *r, const struct frame *f)
         must(f->payload.ptr >= r->buf && f->payload.ptr + f->payload.len <= r->buf + r->end);
     char again[FRAME_HEADER];
     frame_header(again, f->type, f->id, f->payload.len, f->fd >= 0);
-    if (r->start >= FRAME_HEADER + f->payload.len) /* it is still there, just before what is unread */
+    if (r->start >=
+        FRAME_HEADER + f->payload.len) /* it is still there, just before what is unread */
         must(memcmp(again, r->buf + r->start - f->payload.len - FRAME_HEADER, FRAME_HEADER) == 0);
     if (f->fd >= 0)
         close(f->fd);

@@ -26,7 +26,8 @@ static void check_answer(str_t in)
     buf_init(&out, 1 << 20);
     if (resolver_answer_decode(in, &arena, &a)) {
         must(a.n <= DNS_ANSWER_RECORDS_MAX && (a.n > 0) == (a.status == DNS_OK));
-        must(resolver_answer_encode(&a, &out) && (str_eq(buf_str(&out), in) || in.len > RESOLVER_ANSWER_MAX));
+        must(resolver_answer_encode(&a, &out) &&
+             (str_eq(buf_str(&out), in) || in.len > RESOLVER_ANSWER_MAX));
     }
     buf_free(&out);
     arena_free(&arena);

@@ -18,20 +18,30 @@ struct run {
     struct smtpc *c;
     str_t server; /* what it has yet to say */
     bool bytewise;
-    struct buf sent;      /* everything, in order */
-    size_t content_from;  /* where in it the content of the current message begins; SIZE_MAX: none */
+    struct buf sent;     /* everything, in order */
+    size_t content_from; /* where in it the content of the current message begins; SIZE_MAX: none */
     bool lmtp;
 };
 
 static const str_t addresses[RECIPIENTS] = {
-    {"a@x.test", 8}, {"\"b c\"@x.test", 12}, {"\xc3\xbc@x.test", 9}, {"", 0}, {"d\r\nQUIT@x.test", 14}, {"e@x.test", 8}, {"f@x.test", 8}, {"g@x.test", 8}};
+    {"a@x.test", 8},          {"\"b c\"@x.test", 12}, {"\xc3\xbc@x.test", 9}, {"", 0},
+    {"d\r\nQUIT@x.test", 14}, {"e@x.test", 8},        {"f@x.test", 8},        {"g@x.test", 8}};
 
-static const str_t contents[] = {{"S: x\r\n\r\n.\r\n..\r\nend", 19}, {"", 0}, {".\r\n", 3}, {"a\r", 2}, {"a\nb", 3}, {"a\0b\r\n", 5}, {"\r\n.", 3}, {"x\r\n", 3}};
+static const str_t contents[] = {{"S: x\r\n\r\n.\r\n..\r\nend", 19},
+                                 {"", 0},
+                                 {".\r\n", 3},
+                                 {"a\r", 2},
+                                 {"a\nb", 3},
+                                 {"a\0b\r\n", 5},
+                                 {"\r\n.", 3},
+                                 {"x\r\n", 3}};
 
 /* One line of output outside the content. */
 static void check_command(const struct run *r, str_t line)
 {
-    static const char *const known[] = {"EHLO me.test", "LHLO me.test", "HELO me.test", "MAIL FROM:<", "RCPT TO:<", "DATA", "RSET", "QUIT", "."};
+    static const char *const known[] = {"EHLO me.test", "LHLO me.test", "HELO me.test",
+                                        "MAIL FROM:<",  "RCPT TO:<",    "DATA",
+                                        "RSET",         "QUIT",         "."};
     bool ok = false;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         ok |= str_starts(line, str_c(known[i]));
@@ -124,14 +134,19 @@ static bool send_content(struct run *r, str_t content, size_t cut)
         return false;
     must(str_eq(out, STR(".\r\n")) || str_ends(out, STR("\r\n.\r\n")));
     inner = str_first(out, out.len - 3);
-    must(!str_starts(inner, STR(".\r\n")) && !str_contains(inner, STR("\r\n.\r\n"))); /* it ends once */
+    must(!str_starts(inner, STR(".\r\n")) &&
+         !str_contains(inner, STR("\r\n.\r\n"))); /* it ends once */
     return true;
 }
 
 static void run(const uint8_t *data, size_t size, bool bytewise, struct buf *outcome)
 {
     struct smtpc_config config = {.hostname = STR("me.test"), .lmtp = data[0] & 1};
-    struct run r = {.c = smtpc_new(&config), .server = str_of(data + 4, size - 4), .bytewise = bytewise, .lmtp = config.lmtp, .content_from = SIZE_MAX};
+    struct run r = {.c = smtpc_new(&config),
+                    .server = str_of(data + 4, size - 4),
+                    .bytewise = bytewise,
+                    .lmtp = config.lmtp,
+                    .content_from = SIZE_MAX};
     must(r.c != NULL);
     buf_init(&r.sent, 1 << 20);
     pump(&r);
@@ -139,7 +154,10 @@ static void run(const uint8_t *data, size_t size, bool bytewise, struct buf *out
         smtpc_hello(r.c);
     pump(&r);
     for (int m = 0; m < MESSAGES; m++) {
-        struct smtpc_envelope e = {.reverse_path = addresses[data[1] >> 5], .recipients = addresses, .n = 1 + (data[1] & 7), .size = data[2]};
+        struct smtpc_envelope e = {.reverse_path = addresses[data[1] >> 5],
+                                   .recipients = addresses,
+                                   .n = 1 + (data[1] & 7),
+                                   .size = data[2]};
         e.body_8bit = data[0] & 2;
         e.smtputf8 = data[0] & 4;
         smtpc_begin(r.c, &e);

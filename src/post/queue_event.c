@@ -54,7 +54,7 @@ str_t queue_event_key(const struct queue_event *e, struct arena *a)
 
 bool queue_event_key_time(str_t key, int64_t *time_ms)
 {
-    if (key.len != KEY_LEN || !str_starts(key, STR("t/")))
+    if (key.len != KEY_LEN || !str_starts(key, STR("t/")) || key.ptr[KEY_LEN - KEY_TAIL - 1] != '/')
         return false;
     struct cursor c = cursor_of(str_from(key, KEY_LEN - KEY_TAIL));
     *time_ms = (int64_t)cursor_u64(&c);

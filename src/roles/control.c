@@ -20,7 +20,8 @@ bool control_send(int sock, enum control_kind kind, uint8_t arg, int fd)
         m.msg_control = space.bytes;
         m.msg_controllen = sizeof space.bytes;
         struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        *c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        *c = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
         memcpy(CMSG_DATA(c), &fd, sizeof fd);
     }
     ssize_t n;
@@ -51,7 +52,9 @@ int control_receive(int sock, struct control_message *out)
     uint8_t bytes[2];
     union fd_space space;
     struct iovec v = {.iov_base = bytes, .iov_len = sizeof bytes};
-    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = space.bytes,
+    struct msghdr m = {.msg_iov = &v,
+                       .msg_iovlen = 1,
+                       .msg_control = space.bytes,
                        .msg_controllen = sizeof space.bytes};
     ssize_t n;
     do
@@ -60,8 +63,10 @@ int control_receive(int sock, struct control_message *out)
     if (n < 0)
         return errno == EAGAIN ? -1 : 0;
     int fd = take_fd(&m);
-    if (n == (ssize_t)sizeof bytes && bytes[0] < CONTROL_KINDS && (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0) {
-        *out = (struct control_message){.kind = (enum control_kind)bytes[0], .arg = bytes[1], .fd = fd};
+    if (n == (ssize_t)sizeof bytes && bytes[0] < CONTROL_KINDS &&
+        (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0) {
+        *out = (struct control_message){
+            .kind = (enum control_kind)bytes[0], .arg = bytes[1], .fd = fd};
         return 1;
     }
     if (fd >= 0)

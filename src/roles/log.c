@@ -74,8 +74,9 @@ static void add_time(struct line *l)
     char text[64];
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm); /* UTC: reads no file */
-    int n = snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ ", tm.tm_year + 1900, tm.tm_mon + 1,
-                     tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now.tv_nsec / 1000000));
+    int n = snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ ", tm.tm_year + 1900,
+                     tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                     (int)(now.tv_nsec / 1000000));
     add(l, text, n > 0 ? (size_t)n : 0);
 }
 
@@ -110,5 +111,11 @@ void log_event_v(const char *role, str_t id, const char *event, const struct log
     (void)!write(atomic_load_explicit(&log_fd, memory_order_relaxed), l.text, l.len);
 }
 
-void log_to(int fd) { atomic_store(&log_fd, fd); }
-void log_quiet(bool quiet) { atomic_store(&log_off, quiet); }
+void log_to(int fd)
+{
+    atomic_store(&log_fd, fd);
+}
+void log_quiet(bool quiet)
+{
+    atomic_store(&log_off, quiet);
+}

@@ -16,11 +16,11 @@ struct log_field {
     uint64_t u;
     int64_t i;
 };
-#define log_str(n, v) ((struct log_field){.name = (n), .kind = LOG_STR, .s = (v)})
+#define log_str(n, v)  ((struct log_field){.name = (n), .kind = LOG_STR, .s = (v)})
 #define log_cstr(n, v) ((struct log_field){.name = (n), .kind = LOG_STR, .s = str_c(v)})
-#define log_u64(n, v) ((struct log_field){.name = (n), .kind = LOG_U64, .u = (uint64_t)(v)})
-#define log_i64(n, v) ((struct log_field){.name = (n), .kind = LOG_I64, .i = (int64_t)(v)})
-#define log_end ((struct log_field){.name = NULL})
+#define log_u64(n, v)  ((struct log_field){.name = (n), .kind = LOG_U64, .u = (uint64_t)(v)})
+#define log_i64(n, v)  ((struct log_field){.name = (n), .kind = LOG_I64, .i = (int64_t)(v)})
+#define log_end        ((struct log_field){.name = NULL})
 
 void log_event_v(const char *role, str_t id, const char *event, const struct log_field *fields);
 #define log_event(role, id, event, ...) \

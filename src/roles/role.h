@@ -11,7 +11,16 @@
 #include "roles/settings.h"
 #include "sys/channel.h"
 
-enum role_id { ROLE_SUPERVISOR, ROLE_CORE, ROLE_RESOLVER, ROLE_MX, ROLE_USER, ROLE_COURIER, ROLE_LOCAL, ROLE_COUNT };
+enum role_id {
+    ROLE_SUPERVISOR,
+    ROLE_CORE,
+    ROLE_RESOLVER,
+    ROLE_MX,
+    ROLE_USER,
+    ROLE_COURIER,
+    ROLE_LOCAL,
+    ROLE_COUNT
+};
 
 enum listener_kind { LISTEN_SMTP, LISTEN_LMTP, LISTEN_POP3, LISTEN_ADMIN };
 
@@ -24,13 +33,14 @@ struct role_listener {
 struct role {
     enum role_id id;
     const struct settings *settings;
-    struct env env;            /* mono, wall, random, connect (courier), dns (through resolver), store (through core) */
-    struct channel *core;      /* NULL where the role has none */
-    struct channel *resolver;  /* likewise */
+    struct env
+        env; /* mono, wall, random, connect (courier), dns (through resolver), store (through core) */
+    struct channel *core;     /* NULL where the role has none */
+    struct channel *resolver; /* likewise */
     struct role_listener *listeners;
     size_t n_listeners;
-    int data_dir_fd;           /* core only, else -1 */
-    void *internal;            /* the runtime's */
+    int data_dir_fd; /* core only, else -1 */
+    void *internal;  /* the runtime's */
 };
 
 /* Says that this role is ready (everything open and listening), then waits until the supervisor asks for a stop or is gone. For

@@ -7,14 +7,28 @@ const struct role_row role_table[ROLE_COUNT] = {
     /* The supervisor has no sandbox of this kind: it must start processes. It drops capabilities instead. */
     [ROLE_SUPERVISOR] = {.name = "supervisor"},
     /* Accepts on its own control socket in the data folder, and on nothing else: it is given no other. */
-    [ROLE_CORE] = {.name = "core", .may = SANDBOX_FILES | SANDBOX_ACCEPT, .listeners = LISTENS(LISTEN_ADMIN),
-                   .data_dir = true, .stop_stage = 2},
+    [ROLE_CORE] = {.name = "core",
+                   .may = SANDBOX_FILES | SANDBOX_ACCEPT,
+                   .listeners = LISTENS(LISTEN_ADMIN),
+                   .data_dir = true,
+                   .stop_stage = 2},
     [ROLE_RESOLVER] = {.name = "resolver", .may = SANDBOX_UDP | SANDBOX_CONNECT, .stop_stage = 2},
-    [ROLE_MX] = {.name = "mx", .may = SANDBOX_ACCEPT, .listeners = LISTENS(LISTEN_SMTP) | LISTENS(LISTEN_LMTP),
-                 .core = true, .resolver = true, .stop_stage = 0},
-    [ROLE_USER] = {.name = "user", .may = SANDBOX_ACCEPT, .listeners = LISTENS(LISTEN_POP3), .core = true,
+    [ROLE_MX] = {.name = "mx",
+                 .may = SANDBOX_ACCEPT,
+                 .listeners = LISTENS(LISTEN_SMTP) | LISTENS(LISTEN_LMTP),
+                 .core = true,
+                 .resolver = true,
+                 .stop_stage = 0},
+    [ROLE_USER] = {.name = "user",
+                   .may = SANDBOX_ACCEPT,
+                   .listeners = LISTENS(LISTEN_POP3),
+                   .core = true,
                    .stop_stage = 0},
-    [ROLE_COURIER] = {.name = "courier", .may = SANDBOX_CONNECT, .core = true, .resolver = true, .stop_stage = 1},
+    [ROLE_COURIER] = {.name = "courier",
+                      .may = SANDBOX_CONNECT,
+                      .core = true,
+                      .resolver = true,
+                      .stop_stage = 1},
     [ROLE_LOCAL] = {.name = "local", .may = 0, .core = true, .stop_stage = 1},
 };
 
@@ -37,11 +51,13 @@ static void add_port(struct sandbox *s, uint16_t port)
     s->ports[s->n_ports++] = port;
 }
 
-_Static_assert(SANDBOX_PORTS_MAX >= SETTINGS_LIST_MAX + 2, "a port for each route, and the usual ones");
+_Static_assert(SANDBOX_PORTS_MAX >= SETTINGS_LIST_MAX + 2,
+               "a port for each route, and the usual ones");
 
 struct sandbox role_sandbox(enum role_id id, const struct settings *set, int data_dir_fd)
 {
-    struct sandbox s = {.may = role_table[id].may, .dir_fd = role_table[id].data_dir ? data_dir_fd : -1};
+    struct sandbox s = {.may = role_table[id].may,
+                        .dir_fd = role_table[id].data_dir ? data_dir_fd : -1};
     if (id == ROLE_RESOLVER) {
         add_port(&s, 53);
         for (size_t i = 0; i < set->n_dns_servers; i++)

@@ -8,12 +8,12 @@
 #include "sys/sandbox.h"
 
 struct role_row {
-    const char *name;     /* of the process, in the log, of the system user: USER-name */
-    unsigned may;         /* SANDBOX_* */
-    unsigned listeners;   /* 1 << enum listener_kind */
-    bool core, resolver;  /* is a client of that role */
+    const char *name;    /* of the process, in the log, of the system user: USER-name */
+    unsigned may;        /* SANDBOX_* */
+    unsigned listeners;  /* 1 << enum listener_kind */
+    bool core, resolver; /* is a client of that role */
     bool data_dir;
-    int stop_stage;       /* in which order roles are stopped: the front first, so that nothing new comes in, core last */
+    int stop_stage; /* in which order roles are stopped: the front first, so that nothing new comes in, core last */
 };
 
 #define ROLE_STOP_STAGES 3

@@ -22,9 +22,10 @@
 #include "sys/clock.h"
 #include "sys/env.h"
 
-#define FIRST_SET_MAX   32    /* channels of the first set: each other role twice at most */
-#define LOOK_MS         500  /* how often it is looked whether the channels still stand; at the second time one asks for another */
-#define ORPHAN_END_MS   15000 /* a role whose supervisor is gone ends by itself, or is ended */
+#define FIRST_SET_MAX 32 /* channels of the first set: each other role twice at most */
+#define LOOK_MS \
+    500 /* how often it is looked whether the channels still stand; at the second time one asks for another */
+#define ORPHAN_END_MS 15000 /* a role whose supervisor is gone ends by itself, or is ended */
 
 struct waiting_channel {
     enum role_id peer;
@@ -42,11 +43,15 @@ struct runtime {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stop, ready, ended;
-    struct waiting_channel waiting[FIRST_SET_MAX]; /* until channels exist, or for core and resolver until they are ready */
+    struct waiting_channel waiting
+        [FIRST_SET_MAX]; /* until channels exist, or for core and resolver until they are ready */
     size_t n_waiting;
 };
 
-static struct runtime *runtime_of(struct role *r) { return r->internal; }
+static struct runtime *runtime_of(struct role *r)
+{
+    return r->internal;
+}
 
 /* ---- what the role calls ---- */
 
@@ -328,7 +333,8 @@ int role_run(enum role_id id, int control, bool process)
 {
     struct runtime *rt = calloc(1, sizeof *rt);
     must(rt != NULL);
-    rt->role = (struct role){.id = id, .settings = &rt->settings, .data_dir_fd = -1, .internal = rt};
+    rt->role =
+        (struct role){.id = id, .settings = &rt->settings, .data_dir_fd = -1, .internal = rt};
     rt->row = &role_table[id];
     rt->control = control;
     rt->process = process;
@@ -354,7 +360,8 @@ int role_main(const char *name)
     enum role_id id;
     int type = 0;
     socklen_t len = sizeof type;
-    if (!role_by_name(name, &id) || getsockopt(ROLE_CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &len) != 0 ||
+    if (!role_by_name(name, &id) ||
+        getsockopt(ROLE_CONTROL_FD, SOL_SOCKET, SO_TYPE, &type, &len) != 0 ||
         type != SOCK_SEQPACKET) {
         static const char why[] = "postrider: roles are started by `postrider serve`\n";
         (void)!write(2, why, sizeof why - 1);

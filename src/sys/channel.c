@@ -23,23 +23,25 @@
 #include "sys/frame.h"
 #include "sys/futex.h"
 
-#define CALLS_MAX         65536      /* in flight on one channel: far above the threads and commits of any role */
-#define WAITING_BYTES_MAX (32 << 20) /* kept for a peer that is being restarted; then calls fail at once */
-#define IOV_MAX_CALL      32         /* pieces of one payload */
-#define TICK_MS           1000       /* how often deadlines of channel_send are looked at */
-#define STALL_MS          10000      /* a peer that takes no byte of a frame begun for so long is gone */
+#define CALLS_MAX \
+    65536 /* in flight on one channel: far above the threads and commits of any role */
+#define WAITING_BYTES_MAX \
+    (32 << 20)             /* kept for a peer that is being restarted; then calls fail at once */
+#define IOV_MAX_CALL 32    /* pieces of one payload */
+#define TICK_MS      1000  /* how often deadlines of channel_send are looked at */
+#define STALL_MS     10000 /* a peer that takes no byte of a frame begun for so long is gone */
 
-struct call_place { /* channel_call.internal */
+struct call_place {   /* channel_call.internal */
     struct list link; /* in waiting, or in a list of calls to complete */
     char *frame;      /* copy while waiting, else NULL */
     size_t frame_len;
-    uint64_t id;      /* in flight, else 0 */
+    uint64_t id; /* in flight, else 0 */
 };
 _Static_assert(sizeof(struct call_place) <= sizeof((struct channel_call *)0)->internal, "too big");
 
 struct slot {
     struct channel_call *call; /* NULL: free */
-    uint32_t turn;             /* grows with each use: an answer to a call given up does not reach the next */
+    uint32_t turn; /* grows with each use: an answer to a call given up does not reach the next */
     uint32_t next_free;
 };
 
@@ -61,7 +63,10 @@ struct channel {
     size_t waiting_bytes;
 };
 
-static struct call_place *place(struct channel_call *c) { return (void *)c->internal; }
+static struct call_place *place(struct channel_call *c)
+{
+    return (void *)c->internal;
+}
 
 static struct channel_call *place_call(struct list *l)
 {
@@ -150,7 +155,12 @@ static void slots_take(struct channel *ch, int64_t deadline_before_ms, struct li
 
 /* ---- sending ---- */
 
-enum sent { SENT, SENT_NOT, SENT_CLOSED, SENT_BROKEN }; /* NOT, CLOSED: no byte went out; BROKEN: part of the frame */
+enum sent {
+    SENT,
+    SENT_NOT,
+    SENT_CLOSED,
+    SENT_BROKEN
+}; /* NOT, CLOSED: no byte went out; BROKEN: part of the frame */
 
 /* Advances v past n bytes. */
 static void iov_skip(struct iovec **v, int *nv, size_t n)
@@ -192,7 +202,8 @@ static enum sent write_frame(int fd, struct iovec *v, int nv, int64_t deadline_m
 }
 
 /* With `write` held, and c in the table: writes its frame. Afterwards c may be gone, unless it could not be sent at all. */
-static enum sent write_call(struct channel *ch, uint64_t id, struct iovec *v, int nv, int64_t deadline_ms)
+static enum sent write_call(struct channel *ch, uint64_t id, struct iovec *v, int nv,
+                            int64_t deadline_ms)
 {
     enum sent sent = write_frame(ch->fd, v, nv, deadline_ms);
     if (sent == SENT)
@@ -200,7 +211,9 @@ static enum sent write_call(struct channel *ch, uint64_t id, struct iovec *v, in
     pthread_mutex_lock(&ch->lock);
     if (sent == SENT_BROKEN || sent == SENT_CLOSED) {
         ch->broken = true;
-        shutdown(ch->fd, SHUT_RDWR); /* the reader ends the calls in flight, this one too if it is still there */
+        shutdown(
+            ch->fd,
+            SHUT_RDWR); /* the reader ends the calls in flight, this one too if it is still there */
     }
     if (sent != SENT_BROKEN && slot_take(ch, id) == NULL)
         sent = SENT; /* its caller gave it up meanwhile */
@@ -209,7 +222,10 @@ static enum sent write_call(struct channel *ch, uint64_t id, struct iovec *v, in
 }
 
 /* In attached(), which speaks to this socket or none. */
-static bool greeting(struct channel *ch) { return ch->attaching && pthread_equal(ch->reader, pthread_self()); }
+static bool greeting(struct channel *ch)
+{
+    return ch->attaching && pthread_equal(ch->reader, pthread_self());
+}
 
 static bool usable(struct channel *ch)
 {
@@ -256,8 +272,8 @@ static bool send_later(struct channel *ch, uint8_t type, const struct iovec *pay
 
     pthread_mutex_lock(&ch->lock);
     bool retry = usable(ch);
-    bool keep = !retry && frame != NULL && !ch->stop && !greeting(ch) && c->deadline_ms > sys_mono_ms() &&
-                ch->waiting_bytes + len <= WAITING_BYTES_MAX;
+    bool keep = !retry && frame != NULL && !ch->stop && !greeting(ch) &&
+                c->deadline_ms > sys_mono_ms() && ch->waiting_bytes + len <= WAITING_BYTES_MAX;
     if (keep) {
         p->frame = frame;
         p->frame_len = len;
@@ -337,7 +353,8 @@ enum rc channel_call(struct channel *ch, uint8_t type, const struct iovec *paylo
                      int64_t deadline_ms, struct arena *a, uint8_t *reply_type, str_t *reply,
                      int *reply_fd)
 {
-    struct waiter w = {.call = {.done = waiter_done, .deadline_ms = deadline_ms, .reply_fd = -1}, .arena = a};
+    struct waiter w = {.call = {.done = waiter_done, .deadline_ms = deadline_ms, .reply_fd = -1},
+                       .arena = a};
     wake_init(&w.wake);
     channel_send(ch, type, payload, niov, &w.call);
     if (!wake_wait(&w.wake, deadline_ms) && !withdraw(ch, &w.call))
@@ -576,7 +593,8 @@ struct channel *channel_new(channel_notice_fn *notice, channel_attached_fn *atta
     ch->fd = ch->pending = -1;
     ch->first_free = NO_SLOT;
     list_init(&ch->waiting);
-    pthread_mutexattr_t spin; /* frames are written in microseconds: spin a little before sleeping */
+    pthread_mutexattr_t
+        spin; /* frames are written in microseconds: spin a little before sleeping */
     pthread_mutexattr_init(&spin);
     pthread_mutexattr_settype(&spin, PTHREAD_MUTEX_ADAPTIVE_NP);
     pthread_mutex_init(&ch->write, &spin);

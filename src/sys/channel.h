@@ -15,7 +15,8 @@
 #include "base/arena.h"
 #include "base/err.h"
 
-#define CHANNEL_FRAME_MAX ((2 << 20) + 4096) /* a whole page of a scan or a whole batch, with room for its fields */
+#define CHANNEL_FRAME_MAX \
+    ((2 << 20) + 4096) /* a whole page of a scan or a whole batch, with room for its fields */
 
 /* ---- client: sends requests ---- */
 
@@ -26,7 +27,8 @@ struct channel;
 struct channel_call {
     void (*done)(struct channel_call *c);
     void *user;
-    enum rc rc;          /* RC_OK: reply is valid; RC_TEMP: deadline passed before it was sent (nothing happened);
+    enum rc
+        rc; /* RC_OK: reply is valid; RC_TEMP: deadline passed before it was sent (nothing happened);
                             RC_CLOSED: sent, no answer (peer died or deadline passed); RC_PERM: larger than a frame */
     uint8_t reply_type;
     str_t reply;
@@ -47,31 +49,36 @@ void channel_attach(struct channel *ch, int fd); /* takes fd; a former socket is
 bool channel_connected(struct channel *ch);
 /* With a deadline that has passed already: sent now or not at all, so never to the peer's successor if called in done or in a
  * notice. */
-void channel_send(struct channel *ch, uint8_t type, const struct iovec *payload, int niov, struct channel_call *c);
+void channel_send(struct channel *ch, uint8_t type, const struct iovec *payload, int niov,
+                  struct channel_call *c);
 /* Sends and waits; the reply is copied to the arena. */
-enum rc channel_call(struct channel *ch, uint8_t type, const struct iovec *payload, int niov, int64_t deadline_ms,
-                     struct arena *a, uint8_t *reply_type, str_t *reply, int *reply_fd);
+enum rc channel_call(struct channel *ch, uint8_t type, const struct iovec *payload, int niov,
+                     int64_t deadline_ms, struct arena *a, uint8_t *reply_type, str_t *reply,
+                     int *reply_fd);
 void channel_free(struct channel *ch);
 
 /* ---- server: answers them ---- */
 
-struct channel_peer; /* one connected client; counted: live while its socket or a pending reply needs it */
+struct
+    channel_peer; /* one connected client; counted: live while its socket or a pending reply needs it */
 
 struct channel_server_ops {
     /* A request; on the peer's reader thread, one at a time. Answer now or later with channel_reply(peer, id, …); payload
      * is valid during the call only. Returning false ends the channel (malformed). */
-    bool (*request)(void *user, struct channel_peer *peer, uint8_t type, uint64_t id, str_t payload, int fd);
+    bool (*request)(void *user, struct channel_peer *peer, uint8_t type, uint64_t id, str_t payload,
+                    int fd);
     void (*closed)(void *user, struct channel_peer *peer); /* the last call for this peer */
 };
 /* Serves fd (taken) on a new thread; ops must outlive it. NULL: no thread or memory, fd is closed, ops were not called. The
  * pointer returned is not counted: it may be used until ops->closed was called, which can be before this returns. */
 struct channel_peer *channel_serve(int fd, const struct channel_server_ops *ops, void *user);
 void *channel_peer_user(struct channel_peer *p); /* what channel_serve was given */
-void channel_peer_hold(struct channel_peer *p); /* for a reply given later, from another thread */
+void channel_peer_hold(struct channel_peer *p);  /* for a reply given later, from another thread */
 void channel_peer_release(struct channel_peer *p);
 /* Never blocks: a peer that does not read its replies (16 MiB waiting) is cut off. fd (or -1) is duplicated where it has to
  * wait, so the caller keeps it. id 0 sends a notice. After the peer is gone this does nothing. */
-void channel_reply(struct channel_peer *p, uint64_t id, uint8_t type, const struct iovec *payload, int niov, int fd);
+void channel_reply(struct channel_peer *p, uint64_t id, uint8_t type, const struct iovec *payload,
+                   int niov, int fd);
 /* Several replies in one write: between cork and uncork replies from this thread to this peer are gathered. */
 void channel_cork(struct channel_peer *p);
 void channel_uncork(struct channel_peer *p);

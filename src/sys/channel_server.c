@@ -17,10 +17,13 @@
 #include "sys/clock.h"
 #include "sys/frame.h"
 
-#define OUT_BYTES_MAX (16 << 20) /* replies waiting: some pages of a scan for each of many calls; then the peer is cut off */
+#define OUT_BYTES_MAX \
+    (16               \
+     << 20) /* replies waiting: some pages of a scan for each of many calls; then the peer is cut off */
 #define CORK_SIZE     (64 << 10) /* replies gathered; a commit answers some 60 requests of 30 bytes */
 #define IOV_MAX_REPLY 32
-#define WRITER_IDLE_MS 1000 /* poll step of the writer: how long it takes to notice an end at most */
+#define WRITER_IDLE_MS \
+    1000 /* poll step of the writer: how long it takes to notice an end at most */
 
 struct out { /* a piece of the queue */
     struct list link;
@@ -69,7 +72,10 @@ void channel_peer_release(struct channel_peer *p)
     free(p);
 }
 
-void *channel_peer_user(struct channel_peer *p) { return p->user; }
+void *channel_peer_user(struct channel_peer *p)
+{
+    return p->user;
+}
 
 /* Under lock. */
 static void cut_off(struct channel_peer *p)
@@ -160,7 +166,8 @@ static ssize_t write_some(int sock, struct iovec *v, int nv, int fd)
         m.msg_control = control.bytes;
         m.msg_controllen = sizeof control.bytes;
         struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        *c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        *c = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
         memcpy(CMSG_DATA(c), &fd, sizeof fd);
     }
     for (;;) {

@@ -13,8 +13,14 @@ static int64_t read_clock(clockid_t id)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-int64_t sys_mono_ms(void) { return read_clock(CLOCK_MONOTONIC); }
-int64_t sys_wall_ms(void) { return read_clock(CLOCK_REALTIME); }
+int64_t sys_mono_ms(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+int64_t sys_wall_ms(void)
+{
+    return read_clock(CLOCK_REALTIME);
+}
 
 void sys_random(void *to, size_t n)
 {

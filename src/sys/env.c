@@ -31,5 +31,6 @@ static enum rc env_connect(struct env *e, const struct netaddr *to, const struct
 
 void sys_env_init(struct env *e)
 {
-    *e = (struct env){.mono_ms = env_mono, .wall_ms = env_wall, .random = env_random, .connect = env_connect};
+    *e = (struct env){
+        .mono_ms = env_mono, .wall_ms = env_wall, .random = env_random, .connect = env_connect};
 }

@@ -14,7 +14,8 @@
 #define FRAME_ROOM_MIN (32 << 10) /* less room than this is not worth a read */
 #define FRAME_LEN_MIN  (FRAME_HEADER - 4)
 
-_Static_assert(CHANNEL_FRAME_MAX > FRAME_READ_SIZE, "the buffer must be able to grow to the largest frame");
+_Static_assert(CHANNEL_FRAME_MAX > FRAME_READ_SIZE,
+               "the buffer must be able to grow to the largest frame");
 
 void frame_header(char out[static FRAME_HEADER], uint8_t type, uint64_t id, size_t payload_len,
                   bool with_fd)
@@ -135,7 +136,9 @@ enum frame_rc frame_fill(struct frame_reader *r, int sock)
     v.iov_base = frame_room(r, &v.iov_len);
     if (v.iov_base == NULL)
         return FRAME_BAD;
-    struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control.bytes,
+    struct msghdr m = {.msg_iov = &v,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
                        .msg_controllen = sizeof control.bytes};
     ssize_t got = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
     if (got < 0)

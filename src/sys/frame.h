@@ -10,10 +10,12 @@
 
 #include "base/str.h"
 
-#define FRAME_HEADER    16          /* u32 length, u8 version, u8 type, u16 flags, u64 id */
-#define FRAME_VERSION   1
-#define FRAME_FDS_MAX   8           /* descriptors received ahead of their frames: a read ends at the first, so 2 would do */
-#define FRAME_READ_SIZE (256 << 10) /* the buffer: some hundred small frames in one read; grows for a larger frame */
+#define FRAME_HEADER  16 /* u32 length, u8 version, u8 type, u16 flags, u64 id */
+#define FRAME_VERSION 1
+#define FRAME_FDS_MAX \
+    8 /* descriptors received ahead of their frames: a read ends at the first, so 2 would do */
+#define FRAME_READ_SIZE \
+    (256 << 10) /* the buffer: some hundred small frames in one read; grows for a larger frame */
 
 struct frame {
     uint8_t type;
@@ -29,19 +31,20 @@ struct frame_reader {
     unsigned nfds;
 };
 
-enum [[nodiscard]] frame_rc {
+enum [[nodiscard]] frame_rc{
     FRAME_OK,
     FRAME_MORE, /* frame_next: no whole frame yet; frame_fill: nothing arrived (time limit of the socket) */
-    FRAME_END,  /* frame_fill: the peer is gone */
+    FRAME_END, /* frame_fill: the peer is gone */
     FRAME_BAD,
 };
 
-void frame_header(char out[static FRAME_HEADER], uint8_t type, uint64_t id, size_t payload_len, bool with_fd);
+void frame_header(char out[static FRAME_HEADER], uint8_t type, uint64_t id, size_t payload_len,
+                  bool with_fd);
 size_t frame_payload_len(const struct iovec *v, int n);
 
-bool frame_reader_init(struct frame_reader *r); /* false: out of memory */
-void frame_reader_free(struct frame_reader *r); /* closes descriptors nobody took */
-void frame_reader_reset(struct frame_reader *r); /* for a new stream */
+bool frame_reader_init(struct frame_reader *r);             /* false: out of memory */
+void frame_reader_free(struct frame_reader *r);             /* closes descriptors nobody took */
+void frame_reader_reset(struct frame_reader *r);            /* for a new stream */
 enum frame_rc frame_fill(struct frame_reader *r, int sock); /* one recvmsg */
 enum frame_rc frame_next(struct frame_reader *r, struct frame *f);
 

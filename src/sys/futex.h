@@ -18,7 +18,10 @@ struct wake {
     _Atomic uint32_t state; /* 0: nothing yet, 1: set, 2: nothing yet and somebody sleeps */
 };
 
-static inline void wake_init(struct wake *w) { atomic_init(&w->state, 0); }
+static inline void wake_init(struct wake *w)
+{
+    atomic_init(&w->state, 0);
+}
 
 static inline void wake_set(struct wake *w)
 {

@@ -80,7 +80,8 @@ int net_listen(const struct netaddr *at, struct err *err)
     int why = errno;
     if (fd >= 0)
         close(fd);
-    (void)err_set(err, RC_PERM, "", "cannot listen on %s: %s", netaddr_text_port(at, text), strerror(why));
+    (void)err_set(err, RC_PERM, "", "cannot listen on %s: %s", netaddr_text_port(at, text),
+                  strerror(why));
     return -1;
 }
 
@@ -91,7 +92,10 @@ struct net_conn {
     int fd;
 };
 
-static int conn_fd(struct conn *c) { return ((struct net_conn *)(void *)c)->fd; }
+static int conn_fd(struct conn *c)
+{
+    return ((struct net_conn *)(void *)c)->fd;
+}
 
 /* RC_OK: ready, or broken so that the next call tells. */
 static enum rc wait_for(int fd, short events, int64_t deadline_ms)
@@ -154,7 +158,8 @@ static void conn_close(struct conn *c)
 
 struct conn *net_conn_new(int fd, const struct netaddr *peer, const struct netaddr *local)
 {
-    static const struct conn_ops ops = {.read = conn_read, .write = conn_write, .close = conn_close};
+    static const struct conn_ops ops = {
+        .read = conn_read, .write = conn_write, .close = conn_close};
     struct net_conn *c = calloc(1, sizeof *c);
     if (c == NULL) {
         close(fd);
@@ -166,7 +171,8 @@ struct conn *net_conn_new(int fd, const struct netaddr *peer, const struct netad
 }
 
 /* 0, or an errno. */
-static int connect_fd(int fd, const struct netaddr *to, const struct netaddr *from, int64_t deadline_ms)
+static int connect_fd(int fd, const struct netaddr *to, const struct netaddr *from,
+                      int64_t deadline_ms)
 {
     const int on = 1;
     struct sockaddr_storage s;

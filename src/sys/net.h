@@ -22,7 +22,8 @@ enum rc net_connect(const struct netaddr *to, const struct netaddr *from, int64_
 /* A connection over a connected stream socket (taken; on failure closed). NULL: out of memory. */
 struct conn *net_conn_new(int fd, const struct netaddr *peer, const struct netaddr *local);
 
-socklen_t net_to_sockaddr(const struct netaddr *a, struct sockaddr_storage *out); /* 0: family NONE */
+socklen_t net_to_sockaddr(const struct netaddr *a,
+                          struct sockaddr_storage *out); /* 0: family NONE */
 struct netaddr net_from_sockaddr(const struct sockaddr_storage *s);
 
 #endif

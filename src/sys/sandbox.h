@@ -12,10 +12,12 @@
 #include "base/err.h"
 #include "base/str.h"
 
-#define SANDBOX_FILES   1u /* all regular files below dir_fd: open, create, remove; no other path where there is Landlock */
-#define SANDBOX_ACCEPT  2u /* take connections from listening sockets it was given */
-#define SANDBOX_CONNECT 4u /* make TCP sockets and connect them, to `ports` only where the kernel has Landlock 4 (else EACCES) */
-#define SANDBOX_UDP     8u /* make UDP sockets and use them */
+#define SANDBOX_FILES \
+    1u /* all regular files below dir_fd: open, create, remove; no other path where there is Landlock */
+#define SANDBOX_ACCEPT 2u /* take connections from listening sockets it was given */
+#define SANDBOX_CONNECT \
+    4u /* make TCP sockets and connect them, to `ports` only where the kernel has Landlock 4 (else EACCES) */
+#define SANDBOX_UDP 8u /* make UDP sockets and use them */
 
 #define SANDBOX_PORTS_MAX 80
 

@@ -15,18 +15,18 @@
 enum { CREATE_VERSION = 1, RULE_PATH_BENEATH = 1, RULE_NET_PORT = 2 };
 
 /* Rights on files, linux/landlock.h */
-#define FS_WRITE_FILE  (1ull << 1)
-#define FS_READ_FILE   (1ull << 2)
-#define FS_READ_DIR    (1ull << 3)
-#define FS_REMOVE_FILE (1ull << 5)
-#define FS_MAKE_REG    (1ull << 8)
-#define FS_TRUNCATE    (1ull << 14) /* version 3 */
-#define FS_VERSION_1   ((1ull << 13) - 1)
-#define FS_REFER       (1ull << 13) /* version 2 */
-#define FS_IOCTL_DEV   (1ull << 15) /* version 5 */
-#define NET_BIND_TCP    1ull        /* version 4 */
+#define FS_WRITE_FILE   (1ull << 1)
+#define FS_READ_FILE    (1ull << 2)
+#define FS_READ_DIR     (1ull << 3)
+#define FS_REMOVE_FILE  (1ull << 5)
+#define FS_MAKE_REG     (1ull << 8)
+#define FS_TRUNCATE     (1ull << 14) /* version 3 */
+#define FS_VERSION_1    ((1ull << 13) - 1)
+#define FS_REFER        (1ull << 13) /* version 2 */
+#define FS_IOCTL_DEV    (1ull << 15) /* version 5 */
+#define NET_BIND_TCP    1ull         /* version 4 */
 #define NET_CONNECT_TCP 2ull
-#define SCOPE_ALL       3ull        /* version 6: abstract Unix sockets, signals */
+#define SCOPE_ALL       3ull /* version 6: abstract Unix sockets, signals */
 
 struct ruleset_attr {
     uint64_t fs, net, scoped;
@@ -64,7 +64,8 @@ static struct ruleset_attr handled(int version)
 static bool allow_dir(int rules, const struct sandbox *s, uint64_t known)
 {
     struct path_rule r = {
-        .access = known & (FS_WRITE_FILE | FS_READ_FILE | FS_READ_DIR | FS_REMOVE_FILE | FS_MAKE_REG | FS_TRUNCATE),
+        .access = known & (FS_WRITE_FILE | FS_READ_FILE | FS_READ_DIR | FS_REMOVE_FILE |
+                           FS_MAKE_REG | FS_TRUNCATE),
         .parent_fd = s->dir_fd,
     };
     return syscall(SYS_landlock_add_rule, rules, RULE_PATH_BENEATH, &r, 0) == 0;

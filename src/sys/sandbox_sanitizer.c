@@ -6,6 +6,12 @@
 static _Atomic int off; /* a fact about the process, asked for by the sanitizer's runtime at exit */
 
 int __lsan_is_turned_off(void);
-int __lsan_is_turned_off(void) { return atomic_load(&off); }
+int __lsan_is_turned_off(void)
+{
+    return atomic_load(&off);
+}
 
-void sandbox_leak_check_off(void) { atomic_store(&off, 1); }
+void sandbox_leak_check_off(void)
+{
+    atomic_store(&off, 1);
+}

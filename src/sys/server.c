@@ -138,7 +138,8 @@ static bool make_events(struct server *s)
     s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct epoll_event e = {.events = EPOLLIN, .data.u64 = EVENT_STOP}; /* level: wakes every worker */
+    struct epoll_event e = {.events = EPOLLIN,
+                            .data.u64 = EVENT_STOP}; /* level: wakes every worker */
     if (s->epoll_fd < 0 || s->timer_fd < 0 || s->stop_fd < 0 ||
         epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->stop_fd, &e) != 0)
         return false;
@@ -146,7 +147,8 @@ static bool make_events(struct server *s)
     return true;
 }
 
-struct server *server_new(const struct server_session_ops *ops, void *user, const struct server_limits *limits)
+struct server *server_new(const struct server_session_ops *ops, void *user,
+                          const struct server_limits *limits)
 {
     must(limits->workers_max > 0 && limits->connections_max > 0);
     struct server *s = calloc(1, sizeof *s);
@@ -171,7 +173,10 @@ struct server *server_new(const struct server_session_ops *ops, void *user, cons
     return s;
 }
 
-size_t server_connections(struct server *s) { return atomic_load(&s->connections); }
+size_t server_connections(struct server *s)
+{
+    return atomic_load(&s->connections);
+}
 
 /* Waits until all workers have ended; false: not by then. */
 static bool wait_workers(struct server *s, int64_t deadline_ms)
@@ -180,9 +185,9 @@ static bool wait_workers(struct server *s, int64_t deadline_ms)
     int late = 0;
     pthread_mutex_lock(&s->workers_lock);
     while (atomic_load(&s->workers) > 0 && late == 0)
-        late = deadline_ms == INT64_MAX
-                   ? pthread_cond_wait(&s->workers_gone, &s->workers_lock)
-                   : pthread_cond_clockwait(&s->workers_gone, &s->workers_lock, CLOCK_MONOTONIC, &until);
+        late = deadline_ms == INT64_MAX ? pthread_cond_wait(&s->workers_gone, &s->workers_lock)
+                                        : pthread_cond_clockwait(&s->workers_gone, &s->workers_lock,
+                                                                 CLOCK_MONOTONIC, &until);
     bool gone = atomic_load(&s->workers) == 0;
     pthread_mutex_unlock(&s->workers_lock);
     return gone;
@@ -210,7 +215,8 @@ void server_stop(struct server *s)
     const uint64_t one = 1;
     must(write(s->stop_fd, &one, sizeof one) == sizeof one);
     if (!wait_workers(s, sys_mono_ms() + STOP_WAIT_MS)) {
-        pthread_mutex_lock(&s->table_lock); /* served_free takes it before the number is another's */
+        pthread_mutex_lock(
+            &s->table_lock); /* served_free takes it before the number is another's */
         each_open(s, shut);
         pthread_mutex_unlock(&s->table_lock);
         (void)wait_workers(s, INT64_MAX);

@@ -16,7 +16,8 @@
 static bool is_wildcard(const struct netaddr *a)
 {
     static const uint8_t zero[16];
-    return a->family == NETADDR_NONE || memcmp(a->bytes, zero, a->family == NETADDR_V4 ? 4 : 16) == 0;
+    return a->family == NETADDR_NONE ||
+           memcmp(a->bytes, zero, a->family == NETADDR_V4 ? 4 : 16) == 0;
 }
 
 bool server_listen(struct server *s, int fd, void *tag)
@@ -31,17 +32,22 @@ bool server_listen(struct server *s, int fd, void *tag)
     }
     /* Connections inherit it from the listener; fails harmlessly on a Unix socket. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    *l = (struct listener){.server = s, .fd = fd, .index = s->n_listeners, .local = net_local(fd),
+    *l = (struct listener){.server = s,
+                           .fd = fd,
+                           .index = s->n_listeners,
+                           .local = net_local(fd),
                            .user = tag != NULL ? tag : s->user};
     l->wildcard = is_wildcard(&l->local);
     s->listeners[s->n_listeners++] = l; /* before the first event can come */
-    struct epoll_event e = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = EVENT_LISTENERS + l->index};
+    struct epoll_event e = {.events = EPOLLIN | EPOLLONESHOT,
+                            .data.u64 = EVENT_LISTENERS + l->index};
     return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &e) == 0;
 }
 
 void listener_arm(struct listener *l)
 {
-    struct epoll_event e = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = EVENT_LISTENERS + l->index};
+    struct epoll_event e = {.events = EPOLLIN | EPOLLONESHOT,
+                            .data.u64 = EVENT_LISTENERS + l->index};
     must(epoll_ctl(l->server->epoll_fd, EPOLL_CTL_MOD, l->fd, &e) == 0);
 }
 

@@ -24,14 +24,15 @@
 #include "base/map.h"
 #include "sys/server.h"
 
-#define SERVER_READ_SIZE  (64 << 10) /* a worker's buffer: the largest segment the loopback delivers */
-#define SERVER_TURN_READS 16         /* then the connection goes to the end of the line: 1 MiB */
-#define SERVER_TURN_SENT  (1 << 20)  /* likewise, bytes */
-#define SERVER_ACCEPTS    16         /* connections taken in one turn of a listener */
-#define SERVER_PAUSE_MS   100        /* accepting rests so long when descriptors are out */
-#define SERVER_LISTENERS  256
-#define SERVER_SLAB       256        /* connections allocated at once */
-#define SERVER_IDLE_MS    60000      /* a worker with nothing to do for so long ends, but for two */
+#define SERVER_READ_SIZE \
+    (64 << 10)                 /* a worker's buffer: the largest segment the loopback delivers */
+#define SERVER_TURN_READS   16 /* then the connection goes to the end of the line: 1 MiB */
+#define SERVER_TURN_SENT    (1 << 20) /* likewise, bytes */
+#define SERVER_ACCEPTS      16        /* connections taken in one turn of a listener */
+#define SERVER_PAUSE_MS     100       /* accepting rests so long when descriptors are out */
+#define SERVER_LISTENERS    256
+#define SERVER_SLAB         256   /* connections allocated at once */
+#define SERVER_IDLE_MS      60000 /* a worker with nothing to do for so long ends, but for two */
 #define SERVER_WORKERS_KEPT 2
 
 enum served_state { SERVED_FREE, SERVED_PARKED, SERVED_OWNED, SERVED_PENDING };
@@ -56,9 +57,10 @@ struct served {
     void *session;
     char *held; /* input not used yet while output waits */
     uint32_t held_at, held_len;
-    int64_t stalled_ms; /* since when output waits for room; 0: it does not */
-    struct heap_entry timer;  /* under timers_lock */
-    _Atomic int64_t armed_ms; /* when the timer will fire, INT64_MAX: not set; may be earlier than needed */
+    int64_t stalled_ms;      /* since when output waits for room; 0: it does not */
+    struct heap_entry timer; /* under timers_lock */
+    _Atomic int64_t
+        armed_ms; /* when the timer will fire, INT64_MAX: not set; may be earlier than needed */
 };
 
 struct server {

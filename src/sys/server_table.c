@@ -20,8 +20,7 @@ struct served *served_at(struct server *s, uint32_t index)
 
 static bool grow(struct server *s)
 {
-    struct served *slab =
-        s->n_slabs < s->slabs_max ? calloc(SERVER_SLAB, sizeof *slab) : NULL;
+    struct served *slab = s->n_slabs < s->slabs_max ? calloc(SERVER_SLAB, sizeof *slab) : NULL;
     if (slab == NULL)
         return false;
     for (uint32_t i = SERVER_SLAB; i-- > 0;) {
@@ -116,7 +115,8 @@ bool served_claim(struct served *c, uint32_t generation)
         enum served_state state = (enum served_state)(word & 3);
         if (state == SERVED_FREE || state == SERVED_PENDING)
             return false;
-        uint64_t next = (word & ~UINT64_C(3)) | (state == SERVED_PARKED ? SERVED_OWNED : SERVED_PENDING);
+        uint64_t next =
+            (word & ~UINT64_C(3)) | (state == SERVED_PARKED ? SERVED_OWNED : SERVED_PENDING);
         if (atomic_compare_exchange_weak(&c->word, &word, next))
             return state == SERVED_PARKED;
     }
@@ -153,7 +153,8 @@ void timers_arm(struct server *s, struct served *c, int64_t due_ms)
     if (due_ms >= atomic_load(&c->armed_ms))
         return;
     pthread_mutex_lock(&s->timers_lock);
-    if (heap_set(&s->timers, &c->timer, due_ms)) { /* out of memory: this one has no timer until its next turn */
+    if (heap_set(&s->timers, &c->timer,
+                 due_ms)) { /* out of memory: this one has no timer until its next turn */
         atomic_store(&c->armed_ms, due_ms);
         set_timer_fd(s);
     }
@@ -177,11 +178,13 @@ size_t timers_due(struct server *s, struct served **out, size_t n, bool *resume)
     int64_t now = sys_mono_ms();
     pthread_mutex_lock(&s->timers_lock);
     (void)!read(s->timer_fd, &fired, sizeof fired);
-    for (struct heap_entry *e; claimed < n && (e = heap_first(&s->timers)) != NULL && e->due_ms <= now;) {
+    for (struct heap_entry *e;
+         claimed < n && (e = heap_first(&s->timers)) != NULL && e->due_ms <= now;) {
         struct served *c = list_entry((void *)e, struct served, timer);
         heap_remove(&s->timers, e);
         atomic_store(&c->armed_ms, INT64_MAX);
-        if (served_claim(c, (uint32_t)(atomic_load(&c->word) >> 2))) /* else its owner looks again before it parks */
+        if (served_claim(c, (uint32_t)(atomic_load(&c->word) >>
+                                       2))) /* else its owner looks again before it parks */
             out[claimed++] = c;
     }
     *resume = s->resume_ms <= now;

@@ -10,10 +10,10 @@
 #include "sys/server_internal.h"
 
 enum step {
-    STEP_ON,    /* no output waits: read on */
-    STEP_IN,    /* park until there is input */
-    STEP_OUT,   /* park until there is room for output */
-    STEP_HELD,  /* park until the time the session named */
+    STEP_ON,   /* no output waits: read on */
+    STEP_IN,   /* park until there is input */
+    STEP_OUT,  /* park until there is room for output */
+    STEP_HELD, /* park until the time the session named */
     STEP_CLOSE,
 };
 
@@ -142,7 +142,8 @@ static void finish(struct server *s, struct served *c, char *buffer)
 }
 
 /* When the parked connection must be looked at next; *close: it is over now, *again: its session has something to say. */
-static int64_t next_due(struct server *s, struct served *c, enum step step, bool *close_it, bool *again)
+static int64_t next_due(struct server *s, struct served *c, enum step step, bool *close_it,
+                        bool *again)
 {
     int64_t now = sys_mono_ms();
     if (step == STEP_HELD)

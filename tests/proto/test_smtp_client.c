@@ -178,6 +178,7 @@ static void play(const struct play *p)
 #define GROUP_2     ">MAIL FROM:<a@me.test>\n>RCPT TO:<b@x.test>\n>RCPT TO:<c@x.test>\n>DATA\n"
 #define BODY        ">S: x\n>\n>hi\n>.\n"
 
+/* clang-format off: a script a row */
 static const struct play plays[] = {
     {"pipelined",
      HELLO_PIPE GROUP_2 "<250 2.1.0 ok\n<250 2.1.5 ok\n<251 2.1.5 ok\n<354 go\n" BODY
@@ -388,6 +389,7 @@ static const struct play plays[] = {
      .want = "temporary 0 4.5.0 no valid SMTP reply in reply to MAIL FROM;dead: 4.5.0 no valid "
              "SMTP reply in reply to MAIL FROM"},
 };
+/* clang-format on */
 
 static void test_plays(void **state)
 {

@@ -19,7 +19,7 @@
 #include "roles/log.h"
 #include "store/engines.h"
 
-#define WORLD_MAIL_MAX 256
+#define WORLD_MAIL_MAX 4096
 
 /* Servers: NAME.test has the address 192.0.2.K. */
 enum { AT_ONE = 1, AT_TWO, AT_DOWN, AT_SENDER, AT_DROP, AT_GREY };
@@ -40,6 +40,17 @@ static struct world {
     size_t ngot, connections, max_connections;
     struct got got[WORLD_MAIL_MAX];
 } w;
+
+/* With threads (test_threads.c) the servers are one big lock. */
+static pthread_mutex_t world_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void world_random(struct env *e, void *to, size_t n)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    fake_random(e, to, n);
+    pthread_mutex_unlock(&lock);
+}
 
 /* ---- servers ---- */
 
@@ -129,10 +140,8 @@ static void peer_line(struct peer *p, str_t line)
     }
 }
 
-static enum rc peer_write(struct conn *c, str_t bytes, int64_t deadline_ms)
+static enum rc peer_take(struct peer *p, str_t bytes)
 {
-    struct peer *p = (struct peer *)(void *)c;
-    (void)deadline_ms;
     if (!world_step() || p->closed)
         return RC_CLOSED;
     buf_add(&p->in, bytes);
@@ -145,9 +154,17 @@ static enum rc peer_write(struct conn *c, str_t bytes, int64_t deadline_ms)
     return RC_OK;
 }
 
-static enum rc peer_read(struct conn *c, void *to, size_t cap, size_t *got, int64_t deadline_ms)
+static enum rc peer_write(struct conn *c, str_t bytes, int64_t deadline_ms)
 {
-    struct peer *p = (struct peer *)(void *)c;
+    (void)deadline_ms;
+    pthread_mutex_lock(&world_lock);
+    enum rc rc = peer_take((struct peer *)(void *)c, bytes);
+    pthread_mutex_unlock(&world_lock);
+    return rc;
+}
+
+static enum rc peer_give(struct peer *p, void *to, size_t cap, size_t *got, int64_t deadline_ms)
+{
     *got = 0;
     if (!world_step())
         return RC_CLOSED;
@@ -163,14 +180,24 @@ static enum rc peer_read(struct conn *c, void *to, size_t cap, size_t *got, int6
     return RC_OK;
 }
 
+static enum rc peer_read(struct conn *c, void *to, size_t cap, size_t *got, int64_t deadline_ms)
+{
+    pthread_mutex_lock(&world_lock);
+    enum rc rc = peer_give((struct peer *)(void *)c, to, cap, got, deadline_ms);
+    pthread_mutex_unlock(&world_lock);
+    return rc;
+}
+
 static void peer_close(struct conn *c)
 {
     struct peer *p = (struct peer *)(void *)c;
+    pthread_mutex_lock(&world_lock);
+    w.connections--;
+    pthread_mutex_unlock(&world_lock);
     buf_free(&p->in);
     buf_free(&p->out);
     buf_free(&p->mail);
     free(p);
-    w.connections--;
 }
 
 static enum rc world_connect(struct env *e, const struct netaddr *to, const struct netaddr *from, int64_t deadline_ms, struct conn **out,
@@ -180,10 +207,19 @@ static enum rc world_connect(struct env *e, const struct netaddr *to, const stru
     (void)e;
     (void)from;
     (void)deadline_ms;
-    if (!world_step())
+    pthread_mutex_lock(&world_lock);
+    bool goes = world_step();
+    w.connections += goes;
+    w.max_connections = w.connections > w.max_connections ? w.connections : w.max_connections;
+    pthread_mutex_unlock(&world_lock);
+    if (!goes)
         return err_set(err, RC_TEMP, "4.4.1", "the world ended");
-    if (to->bytes[3] == AT_DOWN && w.down)
+    if (to->bytes[3] == AT_DOWN && w.down) {
+        pthread_mutex_lock(&world_lock);
+        w.connections--;
+        pthread_mutex_unlock(&world_lock);
         return err_set(err, RC_TEMP, "4.4.1", "connection refused");
+    }
     struct peer *p = calloc(1, sizeof *p);
     must(p != NULL);
     p->base.ops = &ops;
@@ -193,8 +229,6 @@ static enum rc world_connect(struct env *e, const struct netaddr *to, const stru
     buf_init(&p->out, 1 << 16);
     buf_init(&p->mail, 1 << 22);
     buf_add(&p->out, STR("220 peer\r\n"));
-    w.connections++;
-    w.max_connections = w.connections > w.max_connections ? w.connections : w.max_connections;
     *out = &p->base;
     return RC_OK;
 }
@@ -255,7 +289,7 @@ static void world_close(void)
 }
 
 /* The machine starts again: what was not durable is lost, as `seed` says. */
-static void world_restart(uint64_t seed)
+[[maybe_unused]] static void world_restart(uint64_t seed)
 {
     world_close();
     store_memory_reopen(w.fe.env.store, seed);
@@ -272,6 +306,7 @@ static void world_begin(uint64_t seed)
     log_quiet(true);
     memset(&w, 0, sizeof w);
     fake_env_init(&w.fe, seed);
+    w.fe.env.random = world_random;
     w.fe.env.connect = world_connect;
     w.fe.env.dns = world_dns;
     w.fe.env.store = store_memory_new();
@@ -354,7 +389,7 @@ static bool world_next(int64_t ms)
     return world_now() > 0 || moved; /* neither: the store is gone */
 }
 
-static void world_quiet(int64_t ms)
+[[maybe_unused]] static void world_quiet(int64_t ms)
 {
     int64_t end = w.fe.mono + ms;
     world_now();

@@ -20,9 +20,9 @@ static struct world {
     const char *dns, *servers;
     int64_t now_ms;
     uint64_t seed;
-    struct buf connects; /* the addresses tried, each with a blank */
+    struct buf connects;       /* the addresses tried, each with a blank */
     int queries, writes, live; /* connections */
-    struct buf heard;    /* all commands and content */
+    struct buf heard;          /* all commands and content */
 } w;
 
 enum how {
@@ -40,8 +40,8 @@ enum how {
     HOW_COUNT
 };
 
-static const char *const how_name[HOW_COUNT] = {"ok",  "down", "noroute", "slow", "mute",
-                                                "554", "once", "421",     "self", "drop", "never"};
+static const char *const how_name[HOW_COUNT] = {"ok",   "down", "noroute", "slow", "mute", "554",
+                                                "once", "421",  "self",    "drop", "never"};
 
 struct fake_conn {
     struct conn base;
@@ -52,7 +52,10 @@ struct fake_conn {
     int messages;
 };
 
-static struct fake_conn *fake(struct conn *c) { return (struct fake_conn *)(void *)c; }
+static struct fake_conn *fake(struct conn *c)
+{
+    return (struct fake_conn *)(void *)c;
+}
 
 static void fake_command(struct fake_conn *f, str_t line)
 {
@@ -60,7 +63,8 @@ static void fake_command(struct fake_conn *f, str_t line)
         buf_addf(&f->out, "250-%s\r\n250-PIPELINING\r\n250 8BITMIME\r\n", f->name);
     } else if (str_istarts(line, STR("MAIL")) && f->how == HOW_NEVER) {
         f->closed = true;
-    } else if (str_istarts(line, STR("MAIL")) && f->messages > 0 && (f->how == HOW_ONCE || f->how == HOW_421)) {
+    } else if (str_istarts(line, STR("MAIL")) && f->messages > 0 &&
+               (f->how == HOW_ONCE || f->how == HOW_421)) {
         if (f->how == HOW_421)
             buf_add(&f->out, STR("421 4.7.0 one is enough\r\n"));
         f->closed = true;
@@ -136,8 +140,8 @@ static enum how server_at(const char *addr)
     return HOW_DOWN;
 }
 
-static enum rc fake_connect(struct env *e, const struct netaddr *to, const struct netaddr *from, int64_t deadline_ms,
-                            struct conn **out, struct err *err)
+static enum rc fake_connect(struct env *e, const struct netaddr *to, const struct netaddr *from,
+                            int64_t deadline_ms, struct conn **out, struct err *err)
 {
     static const struct conn_ops ops = {fake_read, fake_write, fake_close};
     char addr[NETADDR_TEXT];
@@ -201,8 +205,8 @@ static void add_rdata(struct buf *b, enum dns_type type, str_t data)
     }
 }
 
-static void fake_dns(struct env *e, str_t name, enum dns_type type, int64_t deadline_ms, struct arena *a,
-                     struct dns_answer *out)
+static void fake_dns(struct env *e, str_t name, enum dns_type type, int64_t deadline_ms,
+                     struct arena *a, struct dns_answer *out)
 {
     const char *want = type == DNS_MX ? "MX" : type == DNS_A ? "A" : "AAAA";
     str_t rest = str_c(w.dns), line, owner, kind;
@@ -249,7 +253,11 @@ static void fake_random(struct env *e, void *to, size_t n)
     }
 }
 
-static struct env env = {.mono_ms = fake_now, .wall_ms = fake_now, .random = fake_random, .connect = fake_connect, .dns = fake_dns};
+static struct env env = {.mono_ms = fake_now,
+                         .wall_ms = fake_now,
+                         .random = fake_random,
+                         .connect = fake_connect,
+                         .dns = fake_dns};
 
 static struct settings plain(void)
 {
@@ -285,78 +293,120 @@ struct row {
     const char *connects; /* in this order */
 };
 
-#define MX1   "x.test MX 10 m1.x.test\n"
-#define MX12  "x.test MX 20 m2.x.test\n" MX1
-#define A1    "m1.x.test A 1.1.1.1\n"
-#define A2    "m2.x.test A 2.2.2.2\n"
+#define MX1  "x.test MX 10 m1.x.test\n"
+#define MX12 "x.test MX 20 m2.x.test\n" MX1
+#define A1   "m1.x.test A 1.1.1.1\n"
+#define A2   "m2.x.test A 2.2.2.2\n"
 
+/* clang-format off: a case a row */
 static const struct row rows[] = {
     {"one MX", "x.test", MX1 A1, "1.1.1.1 ok\n", "open 1.1.1.1", "1.1.1.1 "},
     {"by preference", "x.test", MX12 A1 A2, "1.1.1.1 ok\n2.2.2.2 ok\n", "open 1.1.1.1", "1.1.1.1 "},
-    {"the first is down", "x.test", MX12 A1 A2, "1.1.1.1 down\n2.2.2.2 ok\n", "open 2.2.2.2", "1.1.1.1 2.2.2.2 "},
-    {"the first is slow", "x.test", MX12 A1 A2, "1.1.1.1 slow\n2.2.2.2 ok\n", "open 2.2.2.2", "1.1.1.1 2.2.2.2 "},
-    {"the first says nothing", "x.test", MX12 A1 A2, "1.1.1.1 mute\n2.2.2.2 ok\n", "open 2.2.2.2", "1.1.1.1 2.2.2.2 "},
-    {"the first will not have us", "x.test", MX12 A1 A2, "1.1.1.1 554\n2.2.2.2 ok\n", "open 2.2.2.2", "1.1.1.1 2.2.2.2 "},
-    {"none will have us", "x.test", MX12 A1 A2, "1.1.1.1 554\n2.2.2.2 554\n", "temporary 4.7.1", "1.1.1.1 2.2.2.2 "},
-    {"all down", "x.test", MX12 A1 A2, "1.1.1.1 down\n2.2.2.2 down\n", "temporary 4.4.1", "1.1.1.1 2.2.2.2 "},
-    {"two sessions are enough", "x.test", MX12 "x.test MX 30 m3.x.test\nm3.x.test A 3.3.3.3\n" A1 A2,
+    {"the first is down", "x.test", MX12 A1 A2, "1.1.1.1 down\n2.2.2.2 ok\n", "open 2.2.2.2",
+     "1.1.1.1 2.2.2.2 "},
+    {"the first is slow", "x.test", MX12 A1 A2, "1.1.1.1 slow\n2.2.2.2 ok\n", "open 2.2.2.2",
+     "1.1.1.1 2.2.2.2 "},
+    {"the first says nothing", "x.test", MX12 A1 A2, "1.1.1.1 mute\n2.2.2.2 ok\n", "open 2.2.2.2",
+     "1.1.1.1 2.2.2.2 "},
+    {"the first will not have us", "x.test", MX12 A1 A2, "1.1.1.1 554\n2.2.2.2 ok\n",
+     "open 2.2.2.2", "1.1.1.1 2.2.2.2 "},
+    {"none will have us", "x.test", MX12 A1 A2, "1.1.1.1 554\n2.2.2.2 554\n", "temporary 4.7.1",
+     "1.1.1.1 2.2.2.2 "},
+    {"all down", "x.test", MX12 A1 A2, "1.1.1.1 down\n2.2.2.2 down\n", "temporary 4.4.1",
+     "1.1.1.1 2.2.2.2 "},
+    {"two sessions are enough", "x.test",
+     MX12 "x.test MX 30 m3.x.test\nm3.x.test A 3.3.3.3\n" A1 A2,
      "1.1.1.1 554\n2.2.2.2 554\n3.3.3.3 ok\n", "temporary 4.7.1", "1.1.1.1 2.2.2.2 "},
     {"five addresses are enough", "x.test",
-     "x.test MX 1 a.t\nx.test MX 2 b.t\nx.test MX 3 c.t\nx.test MX 4 d.t\nx.test MX 5 e.t\nx.test MX 6 f.t\n"
+     "x.test MX 1 a.t\nx.test MX 2 b.t\nx.test MX 3 c.t\nx.test MX 4 d.t\nx.test MX 5 e.t\nx.test "
+     "MX 6 f.t\n"
      "a.t A 1.0.0.1\nb.t A 1.0.0.2\nc.t A 1.0.0.3\nd.t A 1.0.0.4\ne.t A 1.0.0.5\nf.t A 1.0.0.6\n",
-     "1.0.0.1 down\n1.0.0.2 down\n1.0.0.3 down\n1.0.0.4 down\n1.0.0.5 down\n1.0.0.6 ok\n", "temporary 4.4.1",
-     "1.0.0.1 1.0.0.2 1.0.0.3 1.0.0.4 1.0.0.5 "},
-    {"IPv6 and IPv4 by turns", "x.test", MX1 A1 "m1.x.test AAAA 2001:db8::1\n", "2001:db8::1 down\n1.1.1.1 ok\n", "open 1.1.1.1",
-     "2001:db8::1 1.1.1.1 "},
+     "1.0.0.1 down\n1.0.0.2 down\n1.0.0.3 down\n1.0.0.4 down\n1.0.0.5 down\n1.0.0.6 ok\n",
+     "temporary 4.4.1", "1.0.0.1 1.0.0.2 1.0.0.3 1.0.0.4 1.0.0.5 "},
+    {"IPv6 and IPv4 by turns", "x.test", MX1 A1 "m1.x.test AAAA 2001:db8::1\n",
+     "2001:db8::1 down\n1.1.1.1 ok\n", "open 1.1.1.1", "2001:db8::1 1.1.1.1 "},
     {"no way to IPv6 counts for nothing", "x.test",
-     "x.test MX 1 m1.x.test\nx.test MX 2 m2.x.test\nm1.x.test AAAA 2001:db8::1\nm2.x.test AAAA 2001:db8::2\n" A2,
+     "x.test MX 1 m1.x.test\nx.test MX 2 m2.x.test\nm1.x.test AAAA 2001:db8::1\nm2.x.test AAAA "
+     "2001:db8::2\n" A2,
      "2001:db8::1 noroute\n2.2.2.2 ok\n", "open 2.2.2.2", "2001:db8::1 2.2.2.2 "},
-    {"nothing but IPv6, and no way", "x.test", MX1 "m1.x.test AAAA 2001:db8::1\n", "2001:db8::1 noroute\n", "temporary 4.4.4", "2001:db8::1 "},
+    {"nothing but IPv6, and no way", "x.test", MX1 "m1.x.test AAAA 2001:db8::1\n",
+     "2001:db8::1 noroute\n", "temporary 4.4.4", "2001:db8::1 "},
 
     {"MX: NXDOMAIN", "x.test", "y.test A 1.1.1.1\n", "", "permanent 5.1.2", ""},
-    {"MX: SERVFAIL", "x.test", "x.test MX !SERVFAIL\nx.test A 1.1.1.1\n", "", "temporary 4.4.3", ""},
+    {"MX: SERVFAIL", "x.test", "x.test MX !SERVFAIL\nx.test A 1.1.1.1\n", "", "temporary 4.4.3",
+     ""},
     {"MX: TIMEOUT", "x.test", "x.test MX !TIMEOUT\nx.test A 1.1.1.1\n", "", "temporary 4.4.3", ""},
     {"MX: BOGUS", "x.test", "x.test MX !BOGUS\nx.test A 1.1.1.1\n", "", "temporary 4.4.3", ""},
     {"MX: NODATA, A", "x.test", "x.test A 1.1.1.1\n", "1.1.1.1 ok\n", "open 1.1.1.1", "1.1.1.1 "},
-    {"MX: NODATA, AAAA", "x.test", "x.test AAAA 2001:db8::5\n", "2001:db8::5 ok\n", "open 2001:db8::5", "2001:db8::5 "},
+    {"MX: NODATA, AAAA", "x.test", "x.test AAAA 2001:db8::5\n", "2001:db8::5 ok\n",
+     "open 2001:db8::5", "2001:db8::5 "},
     {"MX: NODATA, no address", "x.test", "x.test MX !NODATA\n", "", "permanent 5.4.4", ""},
     {"MX: NODATA, A SERVFAIL", "x.test", "x.test A !SERVFAIL\n", "", "temporary 4.4.3", ""},
     {"MX: NODATA, AAAA TIMEOUT", "x.test", "x.test AAAA !TIMEOUT\n", "", "temporary 4.4.3", ""},
-    {"MX: NODATA, A BOGUS, AAAA there", "x.test", "x.test A !BOGUS\nx.test AAAA 2001:db8::5\n", "2001:db8::5 ok\n", "open 2001:db8::5",
-     "2001:db8::5 "},
-    {"AAAA: TIMEOUT, A there", "x.test", MX1 A1 "m1.x.test AAAA !TIMEOUT\n", "1.1.1.1 ok\n", "open 1.1.1.1", "1.1.1.1 "},
+    {"MX: NODATA, A BOGUS, AAAA there", "x.test", "x.test A !BOGUS\nx.test AAAA 2001:db8::5\n",
+     "2001:db8::5 ok\n", "open 2001:db8::5", "2001:db8::5 "},
+    {"AAAA: TIMEOUT, A there", "x.test", MX1 A1 "m1.x.test AAAA !TIMEOUT\n", "1.1.1.1 ok\n",
+     "open 1.1.1.1", "1.1.1.1 "},
     {"null MX", "x.test", "x.test MX 0 .\nx.test A 1.1.1.1\n", "", "permanent 5.1.10", ""},
-    {"null MX among others is none", "x.test", "x.test MX 0 .\n" MX1 A1, "1.1.1.1 ok\n", "open 1.1.1.1", "1.1.1.1 "},
+    {"null MX among others is none", "x.test", "x.test MX 0 .\n" MX1 A1, "1.1.1.1 ok\n",
+     "open 1.1.1.1", "1.1.1.1 "},
 
     {"the hosts do not exist", "x.test", MX12, "", "permanent 5.4.4", ""},
     {"the host has no address", "x.test", MX1 "m1.x.test MX 1 z.test\n", "", "permanent 5.4.4", ""},
-    {"one does not exist, the other is not known", "x.test", MX12 "m2.x.test A !SERVFAIL\n", "", "temporary 4.4.3", ""},
-    {"one is not known, the other does not exist", "x.test", MX12 "m1.x.test A !TIMEOUT\n", "", "temporary 4.4.3", ""},
-    {"one is bogus, the other takes it", "x.test", MX12 "m1.x.test A !BOGUS\n" A2, "2.2.2.2 ok\n", "open 2.2.2.2", "2.2.2.2 "},
-    {"one is not known, the other is down", "x.test", MX12 "m1.x.test A !SERVFAIL\n" A2, "2.2.2.2 down\n", "temporary 4.4.1", "2.2.2.2 "},
-    {"the whole DNS is out", "x.test", "x.test MX !TIMEOUT\nx.test A !TIMEOUT\nx.test AAAA !TIMEOUT\n", "", "temporary 4.4.3", ""},
+    {"one does not exist, the other is not known", "x.test", MX12 "m2.x.test A !SERVFAIL\n", "",
+     "temporary 4.4.3", ""},
+    {"one is not known, the other does not exist", "x.test", MX12 "m1.x.test A !TIMEOUT\n", "",
+     "temporary 4.4.3", ""},
+    {"one is bogus, the other takes it", "x.test", MX12 "m1.x.test A !BOGUS\n" A2, "2.2.2.2 ok\n",
+     "open 2.2.2.2", "2.2.2.2 "},
+    {"one is not known, the other is down", "x.test", MX12 "m1.x.test A !SERVFAIL\n" A2,
+     "2.2.2.2 down\n", "temporary 4.4.1", "2.2.2.2 "},
+    {"the whole DNS is out", "x.test",
+     "x.test MX !TIMEOUT\nx.test A !TIMEOUT\nx.test AAAA !TIMEOUT\n", "", "temporary 4.4.3", ""},
 
-    {"we are the best", "x.test", "x.test MX 10 us.test\nx.test MX 20 m2.x.test\n" A2, "", "permanent 5.4.6", ""},
-    {"we are the second", "x.test", "x.test MX 20 US.test\nx.test MX 30 m2.x.test\n" MX1 A1 A2, "1.1.1.1 down\n", "temporary 4.4.1", "1.1.1.1 "},
+    {"we are the best", "x.test", "x.test MX 10 us.test\nx.test MX 20 m2.x.test\n" A2, "",
+     "permanent 5.4.6", ""},
+    {"we are the second", "x.test", "x.test MX 20 US.test\nx.test MX 30 m2.x.test\n" MX1 A1 A2,
+     "1.1.1.1 down\n", "temporary 4.4.1", "1.1.1.1 "},
     {"we are one of equals", "x.test", "x.test MX 10 us.test\n" MX1 A1, "", "permanent 5.4.6", ""},
-    {"our address is the best", "x.test", MX12 "m1.x.test A 192.0.2.99\n" A2, "", "permanent 5.4.6", ""},
-    {"our address is one of equals", "x.test", "x.test MX 10 m2.x.test\n" MX1 "m1.x.test A 192.0.2.99\n" A2, "", "permanent 5.4.6", ""},
-    {"our address is the second", "x.test", "x.test MX 30 m3.x.test\n" MX12 A1 "m2.x.test A 192.0.2.99\n", "1.1.1.1 down\n", "temporary 4.4.1",
-     "1.1.1.1 "},
-    {"the better one does not exist, then us", "x.test", MX12 "m2.x.test A 192.0.2.99\n", "", "permanent 5.4.6", ""},
-    {"the better one is not known, then us", "x.test", MX12 "m1.x.test A !SERVFAIL\nm2.x.test A 192.0.2.99\n", "", "temporary 4.4.3", ""},
-    {"loopback, where we listen on the wildcard", "x.test", "x.test A 127.0.0.1\n", "", "permanent 5.4.6", ""},
+    {"our address is the best", "x.test", MX12 "m1.x.test A 192.0.2.99\n" A2, "", "permanent 5.4.6",
+     ""},
+    {"our address is one of equals", "x.test",
+     "x.test MX 10 m2.x.test\n" MX1 "m1.x.test A 192.0.2.99\n" A2, "", "permanent 5.4.6", ""},
+    {"our address is the second", "x.test",
+     "x.test MX 30 m3.x.test\n" MX12 A1 "m2.x.test A 192.0.2.99\n", "1.1.1.1 down\n",
+     "temporary 4.4.1", "1.1.1.1 "},
+    {"the better one does not exist, then us", "x.test", MX12 "m2.x.test A 192.0.2.99\n", "",
+     "permanent 5.4.6", ""},
+    {"the better one is not known, then us", "x.test",
+     MX12 "m1.x.test A !SERVFAIL\nm2.x.test A 192.0.2.99\n", "", "temporary 4.4.3", ""},
+    {"loopback, where we listen on the wildcard", "x.test", "x.test A 127.0.0.1\n", "",
+     "permanent 5.4.6", ""},
     {"the wildcard itself", "x.test", "x.test A 0.0.0.0\n", "", "permanent 5.4.6", ""},
-    {"IPv6 loopback, where we do not listen", "x.test", "x.test AAAA ::1\n", "::1 ok\n", "open ::1", "::1 "},
-    {"a connection that comes out where it went in", "x.test", "x.test A 1.1.1.1\n", "1.1.1.1 self\n", "permanent 5.4.6", "1.1.1.1 "},
+    {"IPv6 loopback, where we do not listen", "x.test", "x.test AAAA ::1\n", "::1 ok\n", "open ::1",
+     "::1 "},
+    {"a connection that comes out where it went in", "x.test", "x.test A 1.1.1.1\n",
+     "1.1.1.1 self\n", "permanent 5.4.6", "1.1.1.1 "},
     {"implicit MX is us", "us.test", "us.test A 1.1.1.1\n", "", "permanent 5.4.6", ""},
 
+    {"internationalized",
+     "b\xc3\xbc"
+     "cher.test",
+     "xn--bcher-kva.test A 1.1.1.1\n", "1.1.1.1 ok\n", "open 1.1.1.1", "1.1.1.1 "},
+    {"internationalized, no such name can be",
+     "a\xe2\x80\xae"
+     "b.test",
+     "", "", "permanent 5.1.2", ""},
+    {"not even UTF-8", "a\xff.test", "", "", "permanent 5.1.2", ""},
+
     {"literal", "[1.1.1.1]", "", "1.1.1.1 ok\n", "open 1.1.1.1", "1.1.1.1 "},
-    {"IPv6 literal", "[ipv6:2001:db8::1]", "", "2001:db8::1 ok\n", "open 2001:db8::1", "2001:db8::1 "},
+    {"IPv6 literal", "[ipv6:2001:db8::1]", "", "2001:db8::1 ok\n", "open 2001:db8::1",
+     "2001:db8::1 "},
     {"literal, down", "[1.1.1.1]", "", "1.1.1.1 down\n", "temporary 4.4.1", "1.1.1.1 "},
     {"literal, ourselves", "[192.0.2.99]", "", "", "permanent 5.4.6", ""},
     {"a literal of no known kind", "[x400:foo]", "", "", "permanent 5.1.2", ""},
 };
+/* clang-format on */
 
 static void check_row(const struct row *r, const struct settings *set, uint64_t seed)
 {
@@ -372,7 +422,8 @@ static void check_row(const struct row *r, const struct settings *set, uint64_t 
         snprintf(got, sizeof got, "%s %s", rc_name(rc), err.status);
     buf_addc(&w.connects, '\0');
     if (strcmp(got, r->want) != 0 || strcmp(w.connects.ptr, r->connects) != 0)
-        fail_msg("%s: got %s, tried %s (%s); want %s, tried %s", r->name, got, w.connects.ptr, err.text, r->want, r->connects);
+        fail_msg("%s: got %s, tried %s (%s); want %s, tried %s", r->name, got, w.connects.ptr,
+                 err.text, r->want, r->connects);
     assert_int_equal(rc == RC_OK, t != NULL);
     assert_true(rc == RC_OK || err.text[0] != '\0');
     attempt_close(t);
@@ -393,9 +444,13 @@ static void test_rows(void **state)
 static void test_time_is_bounded(void **state)
 {
     struct settings set = plain();
-    struct row r = {"slow everywhere", "x.test",
-                    "x.test MX 1 a.t\nx.test MX 2 b.t\nx.test MX 3 c.t\na.t AAAA !TIMEOUT\na.t A 1.1.1.1\nb.t A 1.1.1.1\nc.t A 1.1.1.1\n",
-                    "1.1.1.1 slow\n", "temporary 4.4.1", "1.1.1.1 1.1.1.1 1.1.1.1 "};
+    struct row r = {"slow everywhere",
+                    "x.test",
+                    "x.test MX 1 a.t\nx.test MX 2 b.t\nx.test MX 3 c.t\na.t AAAA !TIMEOUT\na.t A "
+                    "1.1.1.1\nb.t A 1.1.1.1\nc.t A 1.1.1.1\n",
+                    "1.1.1.1 slow\n",
+                    "temporary 4.4.1",
+                    "1.1.1.1 1.1.1.1 1.1.1.1 "};
     (void)state;
     check_row(&r, &set, 1);
     assert_in_range(w.now_ms, 1000, 1000 + MX_DNS_MS + ATTEMPT_ADDRESSES * ATTEMPT_CONNECT_MS);
@@ -410,7 +465,8 @@ static void test_equals_are_shuffled(void **state)
     for (uint64_t seed = 1; seed <= 60; seed++) {
         struct attempt *t;
         struct err err;
-        world("x.test MX 5 a.t\nx.test MX 5 b.t\nx.test MX 5 c.t\na.t A 1.0.0.1\nb.t A 1.0.0.2\nc.t A 1.0.0.3\n",
+        world("x.test MX 5 a.t\nx.test MX 5 b.t\nx.test MX 5 c.t\na.t A 1.0.0.1\nb.t A "
+              "1.0.0.2\nc.t A 1.0.0.3\n",
               "1.0.0.1 ok\n1.0.0.2 ok\n1.0.0.3 ok\n", seed * 7919);
         arena_init(&arena, 1 << 20);
         assert_int_equal(attempt_open(&env, &set, STR("x.test"), &arena, &t, &err), RC_OK);
@@ -433,13 +489,18 @@ static void test_routes(void **state)
     set.routes[3] = (struct settings_route){STR("self.test"), STR("127.0.0.1"), 2525, false};
     set.n_routes = 4;
     const struct row routes[] = {
-        {"smarthost", "any.test", "any.test MX 1 m1.x.test\nhub.test A 9.9.9.9\nhub.test MX 1 m1.x.test\n" A1, "9.9.9.9 ok\n", "open 9.9.9.9", "9.9.9.9 "},
-        {"smarthost for a literal", "[1.1.1.1]", "hub.test A 9.9.9.9\n", "9.9.9.9 ok\n", "open 9.9.9.9", "9.9.9.9 "},
+        {"smarthost", "any.test",
+         "any.test MX 1 m1.x.test\nhub.test A 9.9.9.9\nhub.test MX 1 m1.x.test\n" A1,
+         "9.9.9.9 ok\n", "open 9.9.9.9", "9.9.9.9 "},
+        {"smarthost for a literal", "[1.1.1.1]", "hub.test A 9.9.9.9\n", "9.9.9.9 ok\n",
+         "open 9.9.9.9", "9.9.9.9 "},
         {"a route by MX", "R.test", MX1 A1, "1.1.1.1 ok\n", "open 1.1.1.1", "1.1.1.1 "},
         {"a route to an address", "l.test", "", "127.0.0.1 ok\n", "open 127.0.0.1", "127.0.0.1 "},
-        {"a smarthost that is down", "any.test", "hub.test A 9.9.9.9\n", "9.9.9.9 down\n", "temporary 4.4.1", "9.9.9.9 "},
+        {"a smarthost that is down", "any.test", "hub.test A 9.9.9.9\n", "9.9.9.9 down\n",
+         "temporary 4.4.1", "9.9.9.9 "},
         {"a route to ourselves is our mistake", "self.test", "", "", "temporary 4.3.5", ""},
-        {"a smarthost that does not exist is our mistake", "any.test", "", "", "temporary 4.3.5", ""},
+        {"a smarthost that does not exist is our mistake", "any.test", "", "", "temporary 4.3.5",
+         ""},
         {"a route to a domain that does not exist", "r.test", "", "", "temporary 4.3.5", ""},
     };
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
@@ -487,7 +548,8 @@ static void send_to(struct attempt *t, size_t n, const char *const *to, char *go
     got[0] = '\0';
     for (size_t i = 0; i < n; i++) {
         size_t len = strlen(got);
-        snprintf(got + len, cap - len, "%s %d %s " STR_FMT ";", rc_name(v[i].rc), v[i].code, v[i].status, STR_ARG(v[i].text));
+        snprintf(got + len, cap - len, "%s %d %s " STR_FMT ";", rc_name(v[i].rc), v[i].code,
+                 v[i].status, STR_ARG(v[i].text));
     }
 }
 
@@ -524,9 +586,12 @@ static void test_send(void **state)
     buf_clear(&w.heard);
     w.writes = 0;
     send_to(t, 3, mixed, got, sizeof got);
-    assert_string_equal(got, "ok 250 2.0.0 queued at 1.1.1.1;permanent 550 5.1.1 no such user;temporary 450 4.0.0 come back;");
-    assert_true(str_eq(buf_str(&w.heard), STR("MAIL FROM:<s@us.test>\r\nRCPT TO:<b@x.test>\r\nRCPT TO:<bad@x.test>\r\n"
-                                              "RCPT TO:<grey@x.test>\r\nDATA\r\nFrom: a\r\n\r\n..dot\r\nend\r\n.\r\n")));
+    assert_string_equal(got, "ok 250 2.0.0 queued at 1.1.1.1;permanent 550 5.1.1 no such "
+                             "user;temporary 450 4.0.0 come back;");
+    assert_true(
+        str_eq(buf_str(&w.heard),
+               STR("MAIL FROM:<s@us.test>\r\nRCPT TO:<b@x.test>\r\nRCPT TO:<bad@x.test>\r\n"
+                   "RCPT TO:<grey@x.test>\r\nDATA\r\nFrom: a\r\n\r\n..dot\r\nend\r\n.\r\n")));
     assert_int_equal(dots, 1);
     assert_true(attempt_usable(t));
     end(t);
@@ -563,7 +628,8 @@ static void test_reconnect(void **state)
         assert_true(str_eq(buf_str(&w.connects), STR("1.1.1.1 1.1.1.1 1.1.1.1 ")));
         w.servers = "1.1.1.1 down\n";
         send_to(t, 1, one, got, sizeof got);
-        assert_string_equal(got, i == 0 ? "closed 0 4.4.2 connection lost in reply to MAIL FROM;" : "temporary 421 4.7.0 one is enough;");
+        assert_string_equal(got, i == 0 ? "closed 0 4.4.2 connection lost in reply to MAIL FROM;"
+                                        : "temporary 421 4.7.0 one is enough;");
         assert_false(attempt_usable(t));
         end(t);
     }
@@ -588,7 +654,8 @@ static void test_lost_after_the_dot(void **state)
     (void)state;
     struct attempt *t = open_to("1.1.1.1 drop\n");
     send_to(t, 2, mixed, got, sizeof got);
-    assert_string_equal(got, "closed 0 4.4.2 connection lost in reply to the end of the message;permanent 550 5.1.1 no such user;");
+    assert_string_equal(got, "closed 0 4.4.2 connection lost in reply to the end of the "
+                             "message;permanent 550 5.1.1 no such user;");
     assert_true(str_eq(buf_str(&w.connects), STR("1.1.1.1 ")));
     assert_false(attempt_usable(t));
     end(t);
@@ -618,11 +685,16 @@ static void test_given_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),       cmocka_unit_test(test_time_is_bounded),
-        cmocka_unit_test(test_equals_are_shuffled), cmocka_unit_test(test_routes),
-        cmocka_unit_test(test_send),       cmocka_unit_test(test_reuse),
-        cmocka_unit_test(test_reconnect),  cmocka_unit_test(test_lost_after_the_dot),
-        cmocka_unit_test(test_given_up),   cmocka_unit_test(test_no_second_chance),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_time_is_bounded),
+        cmocka_unit_test(test_equals_are_shuffled),
+        cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_send),
+        cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_reconnect),
+        cmocka_unit_test(test_lost_after_the_dot),
+        cmocka_unit_test(test_given_up),
+        cmocka_unit_test(test_no_second_chance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

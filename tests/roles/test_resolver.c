@@ -106,14 +106,16 @@ static void test_answer_codec(void **state)
         rdata[i] = STR("abc");
     a.n = DNS_ANSWER_RECORDS_MAX + 1;
     buf_clear(&b);
-    assert_true(resolver_answer_encode(&a, &b) && resolver_answer_decode(buf_str(&b), &arena, &got));
+    assert_true(resolver_answer_encode(&a, &b) &&
+                resolver_answer_decode(buf_str(&b), &arena, &got));
     assert_int_equal(got.n, DNS_ANSWER_RECORDS_MAX);
 
     char *large = calloc(1, 40000); /* two do not fit */
     rdata[0] = rdata[1] = str_of(large, 40000);
     a.n = 2;
     buf_clear(&b);
-    assert_true(resolver_answer_encode(&a, &b) && resolver_answer_decode(buf_str(&b), &arena, &got));
+    assert_true(resolver_answer_encode(&a, &b) &&
+                resolver_answer_decode(buf_str(&b), &arena, &got));
     assert_int_equal(got.n, 1);
     free(large);
     arena_free(&arena);
@@ -211,7 +213,8 @@ static void test_reconnect(void **state)
     (void)state;
     pair_open(&p, port, false);
     assert_int_equal(pthread_create(&t, NULL, go_away, &p), 0);
-    assert_int_equal(ask(&p, "x.test", DNS_MX, 1500).status, DNS_TIMEOUT); /* not SERVFAIL: it was asked again */
+    assert_int_equal(ask(&p, "x.test", DNS_MX, 1500).status,
+                     DNS_TIMEOUT); /* not SERVFAIL: it was asked again */
     pthread_join(t, NULL);
     pair_close(&p);
     close(fd);
@@ -273,7 +276,8 @@ static void test_malformed(void **state)
     resolver_client_install(&other.env, other.ch);
     pair_connect(&other);
     const struct iovec bad = {(char[]){"what is this"}, 12};
-    enum rc rc = channel_call(p.ch, RESOLVER_QUERY, &bad, 1, sys_mono_ms() + 2000, &arena, &type, &reply, &got_fd);
+    enum rc rc = channel_call(p.ch, RESOLVER_QUERY, &bad, 1, sys_mono_ms() + 2000, &arena, &type,
+                              &reply, &got_fd);
     assert_int_equal(rc, RC_CLOSED);
     assert_int_equal(ask(&other, "x.test", DNS_MX, 700).status, DNS_TIMEOUT);
     channel_free(other.ch);
@@ -297,9 +301,12 @@ static void put_file(const char *name, const char *text)
     fclose(f);
 }
 
-static const char zone_head[] = "$ORIGIN example.test.\n$TTL 300\n@ SOA ns hostmaster 1 3600 900 86400 5\n@ NS ns\nns A 127.0.0.1\n"
-                                "@ MX 20 mx2\n@ MX 10 mx1\nmx1 A 192.0.2.1\nmx1 A 192.0.2.2\nmx1 AAAA 2001:db8::1\nmx2 A 192.0.2.3\n"
-                                "www CNAME mx1\nlost CNAME nowhere\naway CNAME x.other.test.\nnull MX 0 .\nempty.below A 192.0.2.9\n"
+static const char zone_head[] = "$ORIGIN example.test.\n$TTL 300\n@ SOA ns hostmaster 1 3600 900 "
+                                "86400 5\n@ NS ns\nns A 127.0.0.1\n"
+                                "@ MX 20 mx2\n@ MX 10 mx1\nmx1 A 192.0.2.1\nmx1 A 192.0.2.2\nmx1 "
+                                "AAAA 2001:db8::1\nmx2 A 192.0.2.3\n"
+                                "www CNAME mx1\nlost CNAME nowhere\naway CNAME x.other.test.\nnull "
+                                "MX 0 .\nempty.below A 192.0.2.9\n"
                                 "txt TXT \"v=spf1 \" \"-all\"\n";
 
 static void make_zone(void)
@@ -311,19 +318,24 @@ static void make_zone(void)
         buf_addf(&b, "many MX %d a-host-with-a-long-name-%d\n", i, i);
     buf_addc(&b, '\0');
     put_file("example.test.zone", b.ptr);
-    put_file("test.zone", "$ORIGIN localhost.\n@ 300 SOA ns h 1 1 1 1 1\n@ 300 NS ns\nns 300 A 127.0.0.1\n@ 300 MX 5 here\n");
+    put_file("test.zone", "$ORIGIN localhost.\n@ 300 SOA ns h 1 1 1 1 1\n@ 300 NS ns\nns 300 A "
+                          "127.0.0.1\n@ 300 MX 5 here\n");
     buf_free(&b);
 }
 
 static bool nsd_answers(void)
 {
-    static const char query[] = "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07" "example\x04test\x00\x00\x06\x00\x01";
-    struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = htons(nsd_port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    static const char query[] = "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07"
+                                "example\x04test\x00\x00\x06\x00\x01";
+    struct sockaddr_in sin = {.sin_family = AF_INET,
+                              .sin_port = htons(nsd_port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     char reply[512];
     bool yes = false;
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    if (connect(fd, (struct sockaddr *)&sin, sizeof sin) == 0 && send(fd, query, sizeof query - 1, 0) > 0 && poll(&p, 1, 100) == 1)
+    if (connect(fd, (struct sockaddr *)&sin, sizeof sin) == 0 &&
+        send(fd, query, sizeof query - 1, 0) > 0 && poll(&p, 1, 100) == 1)
         yes = recv(fd, reply, sizeof reply, 0) > 12 && (reply[3] & 15) == 0;
     close(fd);
     return yes;
@@ -339,10 +351,13 @@ static int nsd_start(void **state)
     assert_non_null(mkdtemp(dir));
     close(silent_server(&nsd_port)); /* a port that is free */
     snprintf(conf, sizeof conf,
-             "server:\n ip-address: 127.0.0.1@%u\n zonesdir: \"%s\"\n database: \"\"\n pidfile: \"\"\n username: \"\"\n server-count: 1\n"
-             " logfile: \"%s/log\"\n xfrdfile: \"%s/xfrd\"\n xfrdir: \"%s\"\n zonelistfile: \"%s/zones\"\n cookie-secret-file: \"\"\n"
+             "server:\n ip-address: 127.0.0.1@%u\n zonesdir: \"%s\"\n database: \"\"\n pidfile: "
+             "\"\"\n username: \"\"\n server-count: 1\n"
+             " logfile: \"%s/log\"\n xfrdfile: \"%s/xfrd\"\n xfrdir: \"%s\"\n zonelistfile: "
+             "\"%s/zones\"\n cookie-secret-file: \"\"\n"
              "remote-control:\n control-enable: no\n"
-             "zone:\n name: example.test\n zonefile: example.test.zone\nzone:\n name: localhost\n zonefile: test.zone\n",
+             "zone:\n name: example.test\n zonefile: example.test.zone\nzone:\n name: localhost\n "
+             "zonefile: test.zone\n",
              nsd_port, dir, dir, dir, dir, dir);
     put_file("nsd.conf", conf);
     make_zone();
@@ -355,7 +370,7 @@ static int nsd_start(void **state)
         execl(NSD, "nsd", "-d", "-c", path, (char *)NULL);
         _exit(127);
     }
-    for (int i = 0; i < 100 && !nsd_answers(); i++)
+    for (int i = 0; i < 600 && !nsd_answers(); i++)
         poll(NULL, 0, 50);
     assert_true(nsd_answers());
     return 0;
@@ -363,7 +378,8 @@ static int nsd_start(void **state)
 
 static int nsd_stop(void **state)
 {
-    static const char *const files[] = {"nsd.conf", "example.test.zone", "test.zone", "log", "xfrd", "zones"};
+    static const char *const files[] = {"nsd.conf", "example.test.zone", "test.zone", "log", "xfrd",
+                                        "zones"};
     char path[128];
     (void)state;
     if (nsd <= 0)
@@ -409,15 +425,18 @@ static void test_records(void **state)
     pair_open(&p, nsd_port, false);
     struct dns_answer a = ask(&p, "example.test", DNS_MX, 5000);
     assert_int_equal(a.status, DNS_OK);
-    assert_true(a.n == 2 && has_mx(&a, 10, "mx1.example.test") && has_mx(&a, 20, "mx2.example.test"));
+    assert_true(a.n == 2 && has_mx(&a, 10, "mx1.example.test") &&
+                has_mx(&a, 20, "mx2.example.test"));
     assert_false(a.secure);
     assert_in_range(a.ttl_s, 1, 300);
     a = ask(&p, "MX1.Example.TEST", DNS_A, 5000);
-    assert_true(a.status == DNS_OK && a.n == 2 && has_addr(&a, DNS_A, "192.0.2.1") && has_addr(&a, DNS_A, "192.0.2.2"));
+    assert_true(a.status == DNS_OK && a.n == 2 && has_addr(&a, DNS_A, "192.0.2.1") &&
+                has_addr(&a, DNS_A, "192.0.2.2"));
     a = ask(&p, "mx1.example.test", DNS_AAAA, 5000);
     assert_true(a.status == DNS_OK && a.n == 1 && has_addr(&a, DNS_AAAA, "2001:db8::1"));
     a = ask(&p, "txt.example.test", DNS_TXT, 5000);
-    assert_true(a.status == DNS_OK && dns_txt(a.rdata[0], &arena, &text) && str_eq(text, STR("v=spf1 -all")));
+    assert_true(a.status == DNS_OK && dns_txt(a.rdata[0], &arena, &text) &&
+                str_eq(text, STR("v=spf1 -all")));
     a = ask(&p, "www.example.test", DNS_A, 5000); /* through a CNAME */
     assert_true(a.status == DNS_OK && a.n == 2 && str_eq(a.canonical, STR("mx1.example.test")));
     a = ask(&p, "null.example.test", DNS_MX, 5000);
@@ -439,9 +458,11 @@ static void test_absence(void **state)
     pair_open(&p, nsd_port, false);
     assert_int_equal(ask(&p, "no.example.test", DNS_MX, 5000).status, DNS_NXDOMAIN);
     assert_int_equal(ask(&p, "mx2.example.test", DNS_AAAA, 5000).status, DNS_NODATA);
-    assert_int_equal(ask(&p, "below.example.test", DNS_A, 5000).status, DNS_NODATA); /* an empty non-terminal exists */
+    assert_int_equal(ask(&p, "below.example.test", DNS_A, 5000).status,
+                     DNS_NODATA); /* an empty non-terminal exists */
     assert_int_equal(ask(&p, "lost.example.test", DNS_A, 5000).status, DNS_NXDOMAIN);
-    assert_int_equal(ask(&p, "x.other.test", DNS_A, 5000).status, DNS_SERVFAIL);     /* REFUSED there: not known */
+    assert_int_equal(ask(&p, "x.other.test", DNS_A, 5000).status,
+                     DNS_SERVFAIL); /* REFUSED there: not known */
     assert_int_equal(ask(&p, "away.example.test", DNS_A, 5000).status, DNS_SERVFAIL);
     char label[80];
     memset(label, 'a', sizeof label);
@@ -467,10 +488,11 @@ static void test_unproved(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_query_codec),  cmocka_unit_test(test_query_limits), cmocka_unit_test(test_answer_codec),
-        cmocka_unit_test(test_timeout),      cmocka_unit_test(test_reconnect),    cmocka_unit_test(test_in_flight_limit),
-        cmocka_unit_test(test_malformed),    cmocka_unit_test(test_records),      cmocka_unit_test(test_absence),
-        cmocka_unit_test(test_unproved),
+        cmocka_unit_test(test_query_codec),  cmocka_unit_test(test_query_limits),
+        cmocka_unit_test(test_answer_codec), cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_reconnect),    cmocka_unit_test(test_in_flight_limit),
+        cmocka_unit_test(test_malformed),    cmocka_unit_test(test_records),
+        cmocka_unit_test(test_absence),      cmocka_unit_test(test_unproved),
     };
     return cmocka_run_group_tests(tests, nsd_start, nsd_stop);
 }

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <errno.h>
@@ -36,7 +37,8 @@ struct answer {
 
 /* ---- the roles ---- */
 
-static bool on_request(void *user, struct channel_peer *p, uint8_t type, uint64_t id, str_t payload, int fd)
+static bool on_request(void *user, struct channel_peer *p, uint8_t type, uint64_t id, str_t payload,
+                       int fd)
 {
     int64_t pid = getpid();
     struct iovec v = {.iov_base = &pid, .iov_len = sizeof pid};
@@ -74,10 +76,12 @@ static void serve_one(struct role *r, int fd)
     char what = 0;
     arena_init(&arena, 4096);
     if (recv(fd, &what, 1, 0) == 1 && what == 'c')
-        (void)!channel_call(r->core, CUT_OFF, NULL, 0, sys_mono_ms() + WAIT_MS, NULL, NULL, NULL, NULL);
+        (void)!channel_call(r->core, CUT_OFF, NULL, 0, sys_mono_ms() + WAIT_MS, NULL, NULL, NULL,
+                            NULL);
     enum rc rc = RC_CLOSED; /* core may just be dying: then again, as the store does */
     for (int i = 0; i < 20 && rc == RC_CLOSED; i++)
-        rc = channel_call(r->core, ASK_PID, NULL, 0, sys_mono_ms() + WAIT_MS, &arena, NULL, &reply, NULL);
+        rc = channel_call(r->core, ASK_PID, NULL, 0, sys_mono_ms() + WAIT_MS, &arena, NULL, &reply,
+                          NULL);
     if (rc == RC_OK && reply.len == sizeof a.core_pid)
         memcpy(&a.core_pid, reply.ptr, reply.len);
     for (int i = 0; i < 100; i++)
@@ -102,8 +106,8 @@ static void *serve_main(void *arg)
 int role_mx(struct role *r)
 {
     pthread_t t;
-    if (r->n_listeners != 1 || r->listeners[0].kind != LISTEN_SMTP || r->core == NULL || r->resolver == NULL ||
-        r->data_dir_fd != -1 || pthread_create(&t, NULL, serve_main, r) != 0)
+    if (r->n_listeners != 1 || r->listeners[0].kind != LISTEN_SMTP || r->core == NULL ||
+        r->resolver == NULL || r->data_dir_fd != -1 || pthread_create(&t, NULL, serve_main, r) != 0)
         return 1;
     role_wait_stop(r);
     pthread_join(t, NULL);
@@ -114,9 +118,11 @@ int role_mx(struct role *r)
 /* Refuses to start where there is a file "fail". */
 int role_core(struct role *r)
 {
-    if (r->data_dir_fd < 0 || r->core != NULL || r->n_listeners != 1 || r->listeners[0].kind != LISTEN_ADMIN)
+    if (r->data_dir_fd < 0 || r->core != NULL || r->n_listeners != 1 ||
+        r->listeners[0].kind != LISTEN_ADMIN)
         return 1;
-    int fail = openat(r->data_dir_fd, "fail", O_RDONLY), made = openat(r->data_dir_fd, "made", O_CREAT | O_RDWR, 0600);
+    int fail = openat(r->data_dir_fd, "fail", O_RDONLY),
+        made = openat(r->data_dir_fd, "made", O_CREAT | O_RDWR, 0600);
     close(r->listeners[0].fd);
     if (fail >= 0 || made < 0)
         return 5;
@@ -133,10 +139,22 @@ static int wait_only(struct role *r, bool good)
     return 0;
 }
 
-int role_user(struct role *r) { return wait_only(r, r->n_listeners == 0 && r->core != NULL && r->resolver == NULL); }
-int role_courier(struct role *r) { return wait_only(r, r->core != NULL && r->resolver != NULL && r->env.dns != NULL); }
-int role_local(struct role *r) { return wait_only(r, r->core != NULL && r->env.store != NULL); }
-int role_resolver(struct role *r) { return wait_only(r, r->core == NULL && r->n_listeners == 0); }
+int role_user(struct role *r)
+{
+    return wait_only(r, r->n_listeners == 0 && r->core != NULL && r->resolver == NULL);
+}
+int role_courier(struct role *r)
+{
+    return wait_only(r, r->core != NULL && r->resolver != NULL && r->env.dns != NULL);
+}
+int role_local(struct role *r)
+{
+    return wait_only(r, r->core != NULL && r->env.store != NULL);
+}
+int role_resolver(struct role *r)
+{
+    return wait_only(r, r->core == NULL && r->n_listeners == 0);
+}
 
 /* ---- a supervisor in a child ---- */
 
@@ -148,7 +166,10 @@ struct rig {
     struct netaddr at;
 };
 
-static struct rig *rig_of(void **state) { return *state; }
+static struct rig *rig_of(void **state)
+{
+    return *state;
+}
 
 static uint16_t free_port(void)
 {
@@ -172,8 +193,9 @@ static int setup(void **state)
     assert_true(netaddr_parse(STR("127.0.0.1"), &r->at));
     r->at.port = free_port();
     snprintf(r->text, sizeof r->text,
-             "hostname = \"mx.example.test\"\ndata_dir = \"%s/data\"\nlisten_smtp = {\"%s\"}\nlisten_pop3 = {}\n", r->folder,
-             netaddr_text_port(&r->at, text));
+             "hostname = \"mx.example.test\"\ndata_dir = \"%s/data\"\nlisten_smtp = "
+             "{\"%s\"}\nlisten_pop3 = {}\n",
+             r->folder, netaddr_text_port(&r->at, text));
     snprintf(to.sun_path, sizeof to.sun_path, "%s/notify", r->folder);
     r->notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     setenv("NOTIFY_SOCKET", to.sun_path, 1);
@@ -183,7 +205,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct rig *r = rig_of(state);
-    const char *const names[] = {"data/made", "data/fail", "data/control.sock", "data", "notify", ""};
+    const char *const names[] = {"data/made", "data/fail", "data/control.sock",
+                                 "data",      "notify",    ""};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[128];
         snprintf(path, sizeof path, "%s/%s", r->folder, names[i]);
@@ -222,7 +245,8 @@ static bool wait_ready(struct rig *r)
 {
     char got[64] = {0};
     struct pollfd p = {.fd = r->notify, .events = POLLIN};
-    return poll(&p, 1, WAIT_MS) == 1 && recv(r->notify, got, sizeof got - 1, 0) > 0 && strcmp(got, "READY=1") == 0;
+    return poll(&p, 1, WAIT_MS) == 1 && recv(r->notify, got, sizeof got - 1, 0) > 0 &&
+           strcmp(got, "READY=1") == 0;
 }
 
 static int end_status(struct rig *r)
@@ -262,9 +286,12 @@ static void live(struct rig *r, enum how how)
     } else {
         assert_int_not_equal(a.mx_pid, r->pid);
         assert_int_not_equal(a.core_pid, a.mx_pid);
-        assert_int_equal(a.fds, 3 + 1 + 1 + 2 + 1); /* standard, control, listener, channels, this connection */
+        assert_int_equal(a.fds, 3 + 1 + 1 + 2 +
+                                    1); /* standard, control, listener, channels, this connection */
         bool own_user = geteuid() == 0 && how == AS_IS;
-        assert_int_equal(a.uid, how == AS_NOBODY ? 65534 : own_user ? SUPERVISOR_UID_BASE + ROLE_MX : geteuid());
+        assert_int_equal(a.uid, how == AS_NOBODY ? 65534
+                                : own_user       ? SUPERVISOR_UID_BASE + ROLE_MX
+                                                 : geteuid());
     }
     struct answer b = ask(r, 'c'); /* a channel that core ended, and both live */
     assert_int_equal(b.core_pid, a.core_pid);
@@ -276,7 +303,8 @@ static void test_processes(void **state, enum how how)
     struct rig *r = rig_of(state);
     live(r, how);
     struct answer a = ask(r, 'q'), b;
-    for (int i = 0; i < 3; i++, a = b) { /* the second and third time after a pause of 100 and 200 ms */
+    for (int i = 0; i < 3;
+         i++, a = b) { /* the second and third time after a pause of 100 and 200 ms */
         assert_int_equal(kill((pid_t)a.mx_pid, SIGKILL), 0);
         b = ask(r, 'q');
         assert_int_not_equal(b.mx_pid, a.mx_pid);
@@ -294,7 +322,10 @@ static void test_processes(void **state, enum how how)
     assert_int_not_equal(kill((pid_t)b.core_pid, 0), 0);
 }
 
-static void test_as_is(void **state) { test_processes(state, AS_IS); }
+static void test_as_is(void **state)
+{
+    test_processes(state, AS_IS);
+}
 
 static void test_as_nobody(void **state)
 {

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <fcntl.h>
@@ -84,7 +85,8 @@ static void give_fd(struct channel_peer *p, uint64_t id)
     close(fds[1]);
 }
 
-static bool on_request(void *user, struct channel_peer *p, uint8_t type, uint64_t id, str_t payload, int fd)
+static bool on_request(void *user, struct channel_peer *p, uint8_t type, uint64_t id, str_t payload,
+                       int fd)
 {
     struct service *s = user;
     struct iovec v = {.iov_base = (void *)(uintptr_t)payload.ptr, .iov_len = payload.len};
@@ -149,7 +151,8 @@ static void end(struct channel *ch, struct service *s)
     assert_true(wake_wait(&s->closed, SOON));
 }
 
-static enum rc call(struct channel *ch, uint8_t type, str_t what, int64_t deadline_ms, struct arena *a, str_t *reply)
+static enum rc call(struct channel *ch, uint8_t type, str_t what, int64_t deadline_ms,
+                    struct arena *a, str_t *reply)
 {
     struct iovec v = {.iov_base = (void *)(uintptr_t)what.ptr, .iov_len = what.len};
     return channel_call(ch, type, &v, 1, deadline_ms, a, NULL, reply, NULL);
@@ -167,7 +170,8 @@ static void test_echo(void **state)
     uint8_t type;
     str_t reply;
     int fd;
-    struct iovec v[3] = {{.iov_base = (char[]){"ab"}, .iov_len = 2}, {.iov_base = NULL, .iov_len = 0},
+    struct iovec v[3] = {{.iov_base = (char[]){"ab"}, .iov_len = 2},
+                         {.iov_base = NULL, .iov_len = 0},
                          {.iov_base = (char[]){"cd"}, .iov_len = 2}};
     assert_int_equal(channel_call(ch, ECHO, v, 3, SOON, &a, &type, &reply, &fd), RC_OK);
     assert_int_equal(type, ECHO);
@@ -229,7 +233,8 @@ static void async_done(struct channel_call *c)
     wake_set(&a->done);
 }
 
-static void async_send(struct channel *ch, struct async *a, uint8_t type, str_t what, int64_t deadline_ms)
+static void async_send(struct channel *ch, struct async *a, uint8_t type, str_t what,
+                       int64_t deadline_ms)
 {
     struct iovec v = {.iov_base = (void *)(uintptr_t)what.ptr, .iov_len = what.len};
     *a = (struct async){.c = {.done = async_done, .deadline_ms = deadline_ms}};
@@ -295,7 +300,8 @@ static void test_deadlines(void **state)
     async_send(ch, &b, SILENT, STR("x"), SHORT);
     assert_true(wake_wait(&b.done, SOON));
     assert_int_equal(b.c.rc, RC_CLOSED);
-    assert_int_equal(call(ch, ECHO, STR("x"), SOON, NULL, &reply), RC_OK); /* the channel is as good as before */
+    assert_int_equal(call(ch, ECHO, STR("x"), SOON, NULL, &reply),
+                     RC_OK); /* the channel is as good as before */
     end(ch, &s);
 }
 
@@ -310,7 +316,8 @@ static void test_late_answer(void **state)
     assert_int_equal(call(ch, LATER, STR("x"), SHORT, NULL, &reply), RC_CLOSED);
     struct async a, b;
     async_send(ch, &a, LATER, STR("x"), SOON); /* takes the slot that was given up */
-    async_send(ch, &b, LATER, STR("x"), SOON); /* the third: now all are answered, the late one too */
+    async_send(ch, &b, LATER, STR("x"),
+               SOON); /* the third: now all are answered, the late one too */
     assert_true(wake_wait(&a.done, SOON) && wake_wait(&b.done, SOON));
     assert_int_equal(a.times, 1);
     assert_int_equal(call(ch, ECHO, STR("fine"), SOON, &arena, &reply), RC_OK);
@@ -439,8 +446,10 @@ static void test_too_large(void **state)
     struct channel *ch = connect_to(&s);
     char *big = calloc(1, CHANNEL_FRAME_MAX);
     str_t r;
-    assert_int_equal(call(ch, ECHO, str_of(big, CHANNEL_FRAME_MAX - FRAME_HEADER + 1), SOON, NULL, &r), RC_PERM);
-    assert_int_equal(call(ch, ECHO, str_of(big, CHANNEL_FRAME_MAX - FRAME_HEADER), SOON, NULL, &r), RC_OK);
+    assert_int_equal(
+        call(ch, ECHO, str_of(big, CHANNEL_FRAME_MAX - FRAME_HEADER + 1), SOON, NULL, &r), RC_PERM);
+    assert_int_equal(call(ch, ECHO, str_of(big, CHANNEL_FRAME_MAX - FRAME_HEADER), SOON, NULL, &r),
+                     RC_OK);
     free(big);
     end(ch, &s);
 }
@@ -558,7 +567,8 @@ static void test_split(void **state)
                 assert_int_equal(f.type, seen);
                 assert_int_equal(f.id, seen + 1);
                 assert_int_equal(f.payload.len, seen * 7);
-                assert_true(f.payload.len == 0 || f.payload.ptr[f.payload.len - 1] == (char)('a' + seen));
+                assert_true(f.payload.len == 0 ||
+                            f.payload.ptr[f.payload.len - 1] == (char)('a' + seen));
                 seen++;
             }
             assert_int_equal(rc, FRAME_MORE);
@@ -572,13 +582,13 @@ static void test_split(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_echo),      cmocka_unit_test(test_many_threads),
-        cmocka_unit_test(test_any_order), cmocka_unit_test(test_fd),
-        cmocka_unit_test(test_deadlines), cmocka_unit_test(test_late_answer),
-        cmocka_unit_test(test_peer_dies), cmocka_unit_test(test_dead_socket), cmocka_unit_test(test_notice),
-        cmocka_unit_test(test_too_large), cmocka_unit_test(test_lies),
-        cmocka_unit_test(test_does_not_read), cmocka_unit_test(test_slow_reader),
-        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_echo),        cmocka_unit_test(test_many_threads),
+        cmocka_unit_test(test_any_order),   cmocka_unit_test(test_fd),
+        cmocka_unit_test(test_deadlines),   cmocka_unit_test(test_late_answer),
+        cmocka_unit_test(test_peer_dies),   cmocka_unit_test(test_dead_socket),
+        cmocka_unit_test(test_notice),      cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_lies),        cmocka_unit_test(test_does_not_read),
+        cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_split),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <errno.h>
@@ -12,13 +13,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,13 +29,20 @@
 enum { KILLED = 1000 };
 
 static int dir_fd, listener_fd, tcp_fd;
-static uint16_t port; /* somebody listens there; the settings name it, as a DNS server's and as a route's */
+static uint16_t
+    port; /* somebody listens there; the settings name it, as a DNS server's and as a route's */
 
 /* ---- things to try; each gives 0 or an errno ---- */
 
-static int result(long rc) { return rc < 0 ? errno : 0; }
+static int result(long rc)
+{
+    return rc < 0 ? errno : 0;
+}
 
-static int try_nothing(void) { return 0; }
+static int try_nothing(void)
+{
+    return 0;
+}
 
 static int try_exec(void)
 {
@@ -50,9 +58,15 @@ static int try_fork(void)
     return result(pid);
 }
 
-static int try_vfork(void) { return result(syscall(SYS_clone, SIGCHLD | 0x4100 /* VFORK, VM */, NULL, NULL, NULL, 0)); }
+static int try_vfork(void)
+{
+    return result(syscall(SYS_clone, SIGCHLD | 0x4100 /* VFORK, VM */, NULL, NULL, NULL, 0));
+}
 
-static void *thread_main(void *arg) { return arg; }
+static void *thread_main(void *arg)
+{
+    return arg;
+}
 
 static int try_thread(void)
 {
@@ -62,9 +76,18 @@ static int try_thread(void)
     return rc != 0 ? rc : pthread_join(t, &got) != 0 || got != given;
 }
 
-static int try_open_passwd(void) { return result(open("/etc/passwd", O_RDONLY)); }
-static int try_open_proc(void) { return result(open("/proc/self/status", O_RDONLY)); }
-static int try_open_above(void) { return result(openat(dir_fd, "../../etc/passwd", O_RDONLY)); }
+static int try_open_passwd(void)
+{
+    return result(open("/etc/passwd", O_RDONLY));
+}
+static int try_open_proc(void)
+{
+    return result(open("/proc/self/status", O_RDONLY));
+}
+static int try_open_above(void)
+{
+    return result(openat(dir_fd, "../../etc/passwd", O_RDONLY));
+}
 static int try_stat(void)
 {
     struct stat st;
@@ -85,29 +108,69 @@ static int try_data(void)
 static int try_data_exec(void)
 {
     int fd = openat(dir_fd, "program", O_RDWR | O_CREAT, 0700);
-    return fd < 0 ? errno : result(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED ? -1 : 0);
+    return fd < 0 ? errno
+                  : result(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED
+                               ? -1
+                               : 0);
 }
 
-static int try_chmod(void) { return result(chmod("/etc/passwd", 0644)); }
-static int try_mkdir(void) { return result(mkdirat(dir_fd, "folder", 0700)); }
-static int try_symlink(void) { return result(symlinkat("/etc/passwd", dir_fd, "link")); }
-static int try_socket_tcp(void) { return result(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
-static int try_socket_udp(void) { return result(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0)); }
-static int try_socket_unix(void) { return result(socket(AF_UNIX, SOCK_STREAM, 0)); }
-static int try_socket_raw(void) { return result(socket(AF_INET, SOCK_RAW, 1)); }
-static int try_socket_netlink(void) { return result(socket(AF_NETLINK, SOCK_DGRAM, 0)); }
-static int try_listen(void) { return result(listen(tcp_fd, 1)); }
+static int try_chmod(void)
+{
+    return result(chmod("/etc/passwd", 0644));
+}
+static int try_mkdir(void)
+{
+    return result(mkdirat(dir_fd, "folder", 0700));
+}
+static int try_symlink(void)
+{
+    return result(symlinkat("/etc/passwd", dir_fd, "link"));
+}
+static int try_socket_tcp(void)
+{
+    return result(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+static int try_socket_udp(void)
+{
+    return result(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+}
+static int try_socket_unix(void)
+{
+    return result(socket(AF_UNIX, SOCK_STREAM, 0));
+}
+static int try_socket_raw(void)
+{
+    return result(socket(AF_INET, SOCK_RAW, 1));
+}
+static int try_socket_netlink(void)
+{
+    return result(socket(AF_NETLINK, SOCK_DGRAM, 0));
+}
+static int try_listen(void)
+{
+    return result(listen(tcp_fd, 1));
+}
 
 static int try_connect_to(uint16_t to)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(to), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(to), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int rc = connect(tcp_fd, (struct sockaddr *)&a, sizeof a);
     return rc < 0 && errno == ECONNREFUSED ? 0 : result(rc);
 }
 
-static int try_connect(void) { return try_connect_to(port); }
-static int try_connect_smtp(void) { return try_connect_to(2525); }
-static int try_connect_other(void) { return try_connect_to(22); }
+static int try_connect(void)
+{
+    return try_connect_to(port);
+}
+static int try_connect_smtp(void)
+{
+    return try_connect_to(2525);
+}
+static int try_connect_other(void)
+{
+    return try_connect_to(22);
+}
 
 static int try_bind(void)
 {
@@ -117,7 +180,8 @@ static int try_bind(void)
 
 static int try_bind_port(void)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(4321), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(4321), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     return result(bind(tcp_fd, (struct sockaddr *)&a, sizeof a));
 }
 
@@ -129,14 +193,18 @@ static int try_accept(void)
 
 static int try_sendto(void)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int rc = (int)sendto(tcp_fd, "x", 1, MSG_NOSIGNAL, (struct sockaddr *)&a, sizeof a);
     return rc < 0 && errno == EPIPE ? 0 : result(rc);
 }
 
 static int try_exec_memory(void)
 {
-    return result(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0);
+    return result(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+                          MAP_FAILED
+                      ? -1
+                      : 0);
 }
 
 static int try_make_exec(void)
@@ -145,21 +213,51 @@ static int try_make_exec(void)
     return result(mprotect(m, 4096, PROT_READ | PROT_EXEC));
 }
 
-static int try_kill(void) { return result(kill(getppid(), 0)); }
-static int try_tgkill(void) { return result(syscall(SYS_tgkill, 1, 1, 0)); }
-static int try_ptrace(void) { return result(ptrace(PTRACE_TRACEME, 0, NULL, NULL)); }
-static int try_io_uring(void) { return result(syscall(425, 1, NULL)); }
-static int try_setuid(void) { return result(syscall(SYS_setresuid, 0, 0, 0)); }
-static int try_unshare(void) { return result(syscall(SYS_unshare, 0x10000000)); }
-static int try_bpf(void) { return result(syscall(SYS_bpf, 0, NULL, 0)); }
-static int try_seccomp(void) { return result(syscall(SYS_seccomp, 0, 0, NULL)); }
+static int try_kill(void)
+{
+    return result(kill(getppid(), 0));
+}
+static int try_tgkill(void)
+{
+    return result(syscall(SYS_tgkill, 1, 1, 0));
+}
+static int try_ptrace(void)
+{
+    return result(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+}
+static int try_io_uring(void)
+{
+    return result(syscall(425, 1, NULL));
+}
+static int try_setuid(void)
+{
+    return result(syscall(SYS_setresuid, 0, 0, 0));
+}
+static int try_unshare(void)
+{
+    return result(syscall(SYS_unshare, 0x10000000));
+}
+static int try_bpf(void)
+{
+    return result(syscall(SYS_bpf, 0, NULL, 0));
+}
+static int try_seccomp(void)
+{
+    return result(syscall(SYS_seccomp, 0, 0, NULL));
+}
 static int try_raise_limit(void)
 {
     struct rlimit l = {100, 100};
     return result(setrlimit(RLIMIT_NOFILE, &l));
 }
-static int try_push_key(void) { return result(ioctl(0, TIOCSTI, "x")); }
-static int try_abort(void) { abort(); }
+static int try_push_key(void)
+{
+    return result(ioctl(0, TIOCSTI, "x"));
+}
+static int try_abort(void)
+{
+    abort();
+}
 
 /* ---- what is expected of each ---- */
 
@@ -251,7 +349,8 @@ static void test_rows(void **state)
             if (want == EACCES && role_table[id].data_dir && sandbox_landlock_version() == 0)
                 continue; /* core without Landlock: the file system's permissions alone */
             if (got != want) {
-                print_error("%s: %s: expected %d, got %d\n", role_table[id].name, a->name, want, got);
+                print_error("%s: %s: expected %d, got %d\n", role_table[id].name, a->name, want,
+                            got);
                 wrong++;
             }
         }
@@ -263,7 +362,8 @@ static void test_core_files(void **state)
     (void)state;
     assert_int_equal(attempt_in(ROLE_CORE, try_data_exec), KILLED);
     assert_int_equal(attempt_in(ROLE_MX, try_stat), EACCES);
-    assert_int_equal(attempt_in(ROLE_MX, try_abort), -SIGABRT); /* a broken belief still ends as such */
+    assert_int_equal(attempt_in(ROLE_MX, try_abort),
+                     -SIGABRT); /* a broken belief still ends as such */
 }
 
 static void test_ports(void **state)

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <netinet/in.h>
@@ -20,11 +21,11 @@
 #include "sys/net.h"
 #include "sys/server.h"
 
-#define BIG       (8 << 20) /* more than loopback sockets hold */
-#define PIECE     65536
-#define GREETING  "hello\n"
-#define REFUSED   "421 full\n"
-#define LONG_MS   60000
+#define BIG      (8 << 20) /* more than loopback sockets hold */
+#define PIECE    65536
+#define GREETING "hello\n"
+#define REFUSED  "421 full\n"
+#define LONG_MS  60000
 
 /* ---- the session: one line, one answer; `block` waits for the gate, `big` sends BIG bytes piece by piece ---- */
 
@@ -45,7 +46,8 @@ struct session {
     struct netaddr peer, local;
 };
 
-static void *on_open(void *user, const struct netaddr *peer, const struct netaddr *local, int64_t now_ms)
+static void *on_open(void *user, const struct netaddr *peer, const struct netaddr *local,
+                     int64_t now_ms)
 {
     struct session *s = calloc(1, sizeof *s);
     s->w = user;
@@ -97,7 +99,10 @@ static void on_eof(void *session, int64_t now_ms)
     buf_add(&((struct session *)session)->out, STR("eof\n"));
 }
 
-static str_t on_output(void *session) { return buf_str(&((struct session *)session)->out); }
+static str_t on_output(void *session)
+{
+    return buf_str(&((struct session *)session)->out);
+}
 
 static void on_sent(void *session, size_t n)
 {
@@ -121,9 +126,18 @@ static bool on_more(void *session, int64_t now_ms)
     return true;
 }
 
-static bool on_finished(void *session) { return ((struct session *)session)->done; }
-static int64_t on_deadline(void *session) { return ((struct session *)session)->deadline_ms; }
-static int64_t on_hold(void *session) { return ((struct session *)session)->hold_until_ms; }
+static bool on_finished(void *session)
+{
+    return ((struct session *)session)->done;
+}
+static int64_t on_deadline(void *session)
+{
+    return ((struct session *)session)->deadline_ms;
+}
+static int64_t on_hold(void *session)
+{
+    return ((struct session *)session)->hold_until_ms;
+}
 
 static void on_expire(void *session, int64_t now_ms)
 {
@@ -149,9 +163,18 @@ static void on_goodbye(void *session)
 }
 
 static const struct server_session_ops ops = {
-    .open = on_open, .input = on_input, .eof = on_eof, .output = on_output, .sent = on_sent, .more = on_more,
-    .finished = on_finished, .deadline_ms = on_deadline, .expire = on_expire, .close = on_close,
-    .hold_until_ms = on_hold, .goodbye = on_goodbye,
+    .open = on_open,
+    .input = on_input,
+    .eof = on_eof,
+    .output = on_output,
+    .sent = on_sent,
+    .more = on_more,
+    .finished = on_finished,
+    .deadline_ms = on_deadline,
+    .expire = on_expire,
+    .close = on_close,
+    .hold_until_ms = on_hold,
+    .goodbye = on_goodbye,
 };
 
 /* ---- a server and its clients ---- */
@@ -206,7 +229,10 @@ static int dial_from(struct rig *r, const char *source)
     return fd;
 }
 
-static int dial(struct rig *r) { return dial_from(r, "127.0.0.1"); }
+static int dial(struct rig *r)
+{
+    return dial_from(r, "127.0.0.1");
+}
 
 static void say(int fd, const char *text)
 {
@@ -236,8 +262,10 @@ static void hear_end(int fd)
 /* At most so many workers, connections in all, connections from one address. */
 static struct server_limits limits(int workers, int connections, int per_address)
 {
-    return (struct server_limits){.workers_max = workers, .connections_max = connections,
-                                  .per_address_max = per_address, .output_stall_ms = LONG_MS};
+    return (struct server_limits){.workers_max = workers,
+                                  .connections_max = connections,
+                                  .per_address_max = per_address,
+                                  .output_stall_ms = LONG_MS};
 }
 
 /* ---- tests ---- */
@@ -254,7 +282,8 @@ static void test_talk(void **state)
         for (int i = 0; i < 300; i++) {
             if (round == 0)
                 hear(fd[i], GREETING);
-            say(fd[i], i % 2 ? "one\n" : "one\ntwo\nthree\n"); /* pipelined: one line used at a time */
+            say(fd[i],
+                i % 2 ? "one\n" : "one\ntwo\nthree\n"); /* pipelined: one line used at a time */
             hear(fd[i], i % 2 ? "one!\n" : "one!\ntwo!\nthree!\n");
         }
     assert_int_equal(server_connections(r.server), 300);
@@ -478,7 +507,6 @@ static void test_out_of_descriptors(void **state)
     finish(&r);
 }
 
-
 static void hear_all(int fd)
 {
     char got[256];
@@ -518,12 +546,18 @@ static void test_storm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_talk),       cmocka_unit_test(test_grows),
-        cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_stall),
-        cmocka_unit_test(test_expires),    cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_half_close), cmocka_unit_test(test_no_progress),
-        cmocka_unit_test(test_hold),       cmocka_unit_test(test_stop),
-        cmocka_unit_test(test_out_of_descriptors), cmocka_unit_test(test_storm),
+        cmocka_unit_test(test_talk),
+        cmocka_unit_test(test_grows),
+        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_stall),
+        cmocka_unit_test(test_expires),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_half_close),
+        cmocka_unit_test(test_no_progress),
+        cmocka_unit_test(test_hold),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_out_of_descriptors),
+        cmocka_unit_test(test_storm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,11 +39,26 @@ enum smtpc_want smtpc_want(const struct smtpc *c)
     return c->await == AWAIT_NONE ? SMTPC_READY : SMTPC_INPUT;
 }
 
-const struct err *smtpc_error(const struct smtpc *c) { return &c->error; }
-uint64_t smtpc_replies(const struct smtpc *c) { return c->replies; }
-const struct smtpc_features *smtpc_features(const struct smtpc *c) { return &c->features; }
-str_t smtpc_peer_name(const struct smtpc *c) { return str_c(c->peer_name); }
-str_t smtpc_output(const struct smtpc *c) { return str_from(buf_str(&c->out), c->out_at); }
+const struct err *smtpc_error(const struct smtpc *c)
+{
+    return &c->error;
+}
+uint64_t smtpc_replies(const struct smtpc *c)
+{
+    return c->replies;
+}
+const struct smtpc_features *smtpc_features(const struct smtpc *c)
+{
+    return &c->features;
+}
+str_t smtpc_peer_name(const struct smtpc *c)
+{
+    return str_c(c->peer_name);
+}
+str_t smtpc_output(const struct smtpc *c)
+{
+    return str_from(buf_str(&c->out), c->out_at);
+}
 
 void smtpc_sent(struct smtpc *c, size_t n)
 {
@@ -68,7 +83,7 @@ void smtpc_fail(struct smtpc *c, enum rc rc, const char *status, const char *fmt
     if (c->dead)
         return;
     va_list ap;
-    char text[sizeof c->error.text];
+    char text[2 * sizeof c->error.text]; /* more than fits, so that err_set does the cutting */
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
@@ -84,7 +99,8 @@ void smtpc_abort(struct smtpc *c, enum rc rc, const char *status, const char *te
 /* Fails with the words of the peer, as they stand in the reader. */
 static void fail_by_reply(struct smtpc *c, const char *when)
 {
-    const char *status = c->reader.status[0] != '\0' && c->reader.code / 100 != 2 ? c->reader.status : "4.3.2";
+    const char *status =
+        c->reader.status[0] != '\0' && c->reader.code / 100 != 2 ? c->reader.status : "4.3.2";
     smtpc_fail(c, RC_TEMP, status, "%s: %d %s%s" STR_FMT, when, c->reader.code, c->reader.status,
                c->reader.status[0] != '\0' ? " " : "", STR_ARG(smtpc_reader_text(&c->reader)));
 }
@@ -202,7 +218,8 @@ static void feature(struct smtpc *c, str_t line)
         f->starttls = true;
     else if (str_ieq(word, STR("SIZE"))) {
         f->size = true;
-        if (!str_u64(str_trim(param), UINT64_MAX, &f->size_max)) /* RFC 1870 3: none, or 0: no fixed maximum */
+        if (!str_u64(str_trim(param), UINT64_MAX,
+                     &f->size_max)) /* RFC 1870 3: none, or 0: no fixed maximum */
             f->size_max = 0;
     }
 }
@@ -283,7 +300,8 @@ void smtpc_feed(struct smtpc *c, str_t bytes)
         enum smtpc_read got = smtpc_reader_next(&c->reader, &bytes, &line);
         if (got == SMTPC_READ_BAD)
             smtpc_fail(c, RC_TEMP, "4.5.0", "no valid SMTP reply %s", await_name(c));
-        if ((got == SMTPC_READ_LINE || got == SMTPC_READ_REPLY) && c->await == AWAIT_EHLO && before > 0)
+        if ((got == SMTPC_READ_LINE || got == SMTPC_READ_REPLY) && c->await == AWAIT_EHLO &&
+            before > 0)
             feature(c, line);
         if (got == SMTPC_READ_REPLY)
             reply(c, c->reader.code);

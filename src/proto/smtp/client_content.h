@@ -4,9 +4,17 @@
 
 #include "base/buf.h"
 
-enum smtpc_line { SMTPC_LINE_START, SMTPC_LINE_INSIDE, SMTPC_LINE_CR }; /* where in a line the content stands: zero at its start */
+enum smtpc_line {
+    SMTPC_LINE_START,
+    SMTPC_LINE_INSIDE,
+    SMTPC_LINE_CR
+}; /* where in a line the content stands: zero at its start */
 
-enum smtpc_stuff { SMTPC_STUFF_OK, SMTPC_STUFF_BARE /* bare CR, bare LF or NUL */, SMTPC_STUFF_FULL /* no room in *out */ };
+enum smtpc_stuff {
+    SMTPC_STUFF_OK,
+    SMTPC_STUFF_BARE /* bare CR, bare LF or NUL */,
+    SMTPC_STUFF_FULL /* no room in *out */
+};
 
 /* Adds the bytes, stuffed, to *out. Cut the content anywhere; *at carries over. Unless OK, what *out holds is not to be sent. */
 enum smtpc_stuff smtpc_stuff(enum smtpc_line *at, str_t bytes, struct buf *out);

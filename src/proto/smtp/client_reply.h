@@ -29,7 +29,10 @@ void smtpc_reader_init(struct smtpc_reader *r);
 /* Uses bytes from the front of *bytes up to the end of one line. *line is that line's text without its code (as sent, enhanced
  * status included), valid until the next call. */
 enum smtpc_read smtpc_reader_next(struct smtpc_reader *r, str_t *bytes, str_t *line);
-static inline str_t smtpc_reader_text(const struct smtpc_reader *r) { return str_of(r->text, r->text_len); }
+static inline str_t smtpc_reader_text(const struct smtpc_reader *r)
+{
+    return str_of(r->text, r->text_len);
+}
 bool smtpc_reader_idle(const struct smtpc_reader *r); /* no byte of an incomplete reply was seen */
 
 #endif

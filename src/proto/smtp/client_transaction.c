@@ -10,8 +10,12 @@
 
 /* Unanswered commands in a group: their replies must fit the peer's and our socket buffers, or both sides wait for each other. */
 enum { GROUP = 256 };
-enum { OUTPUT_WATERMARK = 32 * 1024 };      /* output at which a group goes out; 100 ordinary recipients fit in one write */
-enum { TRANSACTION_TEXT_MAX = 512 * 1024 }; /* reply texts: 100 recipients with SMTPC_REPLY_TEXT each fit */
+enum {
+    OUTPUT_WATERMARK = 32 * 1024
+}; /* output at which a group goes out; 100 ordinary recipients fit in one write */
+enum {
+    TRANSACTION_TEXT_MAX = 512 * 1024
+}; /* reply texts: 100 recipients with SMTPC_REPLY_TEXT each fit */
 enum { ALIGN_MAX = 64 };
 
 static const struct smtpc_reply no_reply = {0};
@@ -51,7 +55,8 @@ static void decide_all(struct smtpc *c, bool accepted_only, enum rc rc)
 {
     struct smtpc_reply r = keep_reply(c);
     for (size_t i = 0; i < c->t.n; i++)
-        if (c->t.slots[i].state == SLOT_ACCEPTED || (!accepted_only && c->t.slots[i].state == SLOT_OPEN))
+        if (c->t.slots[i].state == SLOT_ACCEPTED ||
+            (!accepted_only && c->t.slots[i].state == SLOT_OPEN))
             slot_done(&c->t.slots[i], rc, &r);
 }
 
@@ -88,7 +93,10 @@ enum rc smtpc_verdict(const struct smtpc *c, size_t i, struct smtpc_reply *reply
     return c->error.rc;
 }
 
-bool smtpc_untouched(const struct smtpc *c) { return c->dead && c->t.n > 0 && !c->t.touched && !c->t.ended; }
+bool smtpc_untouched(const struct smtpc *c)
+{
+    return c->dead && c->t.n > 0 && !c->t.touched && !c->t.ended;
+}
 
 /* ---- the sequence of commands ---- */
 
@@ -122,7 +130,8 @@ static void put_path(struct smtpc *c, str_t command, str_t address)
 static void put_mail(struct smtpc *c)
 {
     put_path(c, STR("MAIL FROM:<"), c->t.envelope.reverse_path);
-    if (c->features.size && !buf_addf(&c->out, " SIZE=%llu", (unsigned long long)c->t.envelope.size))
+    if (c->features.size &&
+        !buf_addf(&c->out, " SIZE=%llu", (unsigned long long)c->t.envelope.size))
         smtpc_fail(c, RC_TEMP, "4.3.0", "out of memory for output");
     if (c->t.envelope.body_8bit)
         smtpc_put(c, STR(" BODY=8BITMIME"));
@@ -148,7 +157,8 @@ static void put_command(struct smtpc *c, struct step s)
 /* Nothing more to say: the sender was refused, or all that was written is answered and nobody is left to send to. */
 static bool pointless(const struct transaction *t)
 {
-    return t->mail_refused || (t->write.kind == AWAIT_DATA && t->outstanding == 0 && t->accepted == 0);
+    return t->mail_refused ||
+           (t->write.kind == AWAIT_DATA && t->outstanding == 0 && t->accepted == 0);
 }
 
 void smtpc_transaction_fill(struct smtpc *c)
@@ -157,7 +167,8 @@ void smtpc_transaction_fill(struct smtpc *c)
     size_t ahead = c->features.pipelining ? GROUP : 1;
     if (pointless(t))
         t->write.kind = AWAIT_NONE;
-    while (t->write.kind != AWAIT_NONE && t->outstanding < ahead && c->out.len < OUTPUT_WATERMARK && !c->dead) {
+    while (t->write.kind != AWAIT_NONE && t->outstanding < ahead && c->out.len < OUTPUT_WATERMARK &&
+           !c->dead) {
         put_command(c, t->write);
         t->outstanding++;
         t->write = step_after(t, t->write);
@@ -193,7 +204,8 @@ static bool message_fits(struct smtpc *c)
     if (!address_clean(e->reverse_path))
         refuse_all(c, "5.1.7", STR("the sender's address cannot be sent"));
     else if (c->t.smtputf8 && !f->smtputf8)
-        refuse_all(c, "5.6.7", STR("the next server does not take internationalized mail (SMTPUTF8)"));
+        refuse_all(c, "5.6.7",
+                   STR("the next server does not take internationalized mail (SMTPUTF8)"));
     else if (e->body_8bit && !f->body_8bit)
         refuse_all(c, "5.6.3", STR("the next server does not take 8-bit content (8BITMIME)"));
     else if (f->size && f->size_max > 0 && e->size > f->size_max)
@@ -211,7 +223,8 @@ static void check_recipients(struct smtpc *c)
         if (to.len == 0 || !address_clean(to))
             refuse(c, i, "5.1.3", STR("the address cannot be sent"));
         else if (!address_ascii(to) && !c->features.smtputf8)
-            refuse(c, i, "5.6.7", STR("the next server does not take internationalized addresses (SMTPUTF8)"));
+            refuse(c, i, "5.6.7",
+                   STR("the next server does not take internationalized addresses (SMTPUTF8)"));
         else if (!address_ascii(to))
             c->t.smtputf8 = true;
     }
@@ -247,7 +260,10 @@ void smtpc_begin(struct smtpc *c, const struct smtpc_envelope *e)
     smtpc_transaction_fill(c);
 }
 
-bool smtpc_accepting(const struct smtpc *c) { return c->t.content && !c->dead; }
+bool smtpc_accepting(const struct smtpc *c)
+{
+    return c->t.content && !c->dead;
+}
 
 /* ---- replies ---- */
 
@@ -255,7 +271,8 @@ static void mail_reply(struct smtpc *c, int code)
 {
     if (code / 100 == 2)
         return;
-    c->t.mail_refused = true; /* what follows in the group is refused as well, for want of a sender: its words count for nothing */
+    c->t.mail_refused =
+        true; /* what follows in the group is refused as well, for want of a sender: its words count for nothing */
     decide_all(c, false, class_rc(code));
 }
 
@@ -288,7 +305,9 @@ static void data_reply(struct smtpc *c, int code)
         decide_all(c, true, class_rc(code));
     } else if (c->t.accepted > 0) {
         c->t.content = true;
-    } else if (c->config->lmtp) { /* RFC 2033 4.2: must not happen, and nobody knows how many replies would follow the dot */
+    } else if (
+        c->config
+            ->lmtp) { /* RFC 2033 4.2: must not happen, and nobody knows how many replies would follow the dot */
         smtpc_fail(c, RC_TEMP, "4.5.0", "DATA was granted for no recipient");
     } else { /* RFC 2920 3.1: granted though nobody is to get it */
         smtpc_put(c, STR(".\r\n"));
@@ -367,7 +386,8 @@ void smtpc_transaction_lost(struct smtpc *c)
 static bool stuffed(struct smtpc *c, enum smtpc_stuff got)
 {
     if (got == SMTPC_STUFF_BARE)
-        smtpc_fail(c, RC_PERM, "5.6.0", "the message has a bare CR, a bare LF or a NUL, which mail cannot carry");
+        smtpc_fail(c, RC_PERM, "5.6.0",
+                   "the message has a bare CR, a bare LF or a NUL, which mail cannot carry");
     else if (got == SMTPC_STUFF_FULL)
         smtpc_fail(c, RC_TEMP, "4.3.0", "more content than the output holds");
     return got == SMTPC_STUFF_OK;

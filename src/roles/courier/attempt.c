@@ -41,11 +41,12 @@ static void hang_up(struct attempt *t)
     t->conn = NULL;
 }
 
-static void say(const struct attempt *t, struct err *err, const struct err *why, const char *fallback)
+static void say(const struct attempt *t, struct err *err, const struct err *why,
+                const char *fallback)
 {
     char addr[NETADDR_TEXT];
-    (void)err_set(err, RC_TEMP, why->status[0] != '\0' ? why->status : fallback, "%s[%s]: %s", t->host,
-                  netaddr_text(&t->addr, addr), why->text);
+    (void)err_set(err, RC_TEMP, why->status[0] != '\0' ? why->status : fallback, "%s[%s]: %s",
+                  t->host, netaddr_text(&t->addr, addr), why->text);
     err->status[0] = '4'; /* whatever one host says of itself, another may take the mail */
 }
 
@@ -74,13 +75,14 @@ static enum tried connect_to(struct attempt *t, struct err *err)
     if (rc != RC_OK) {
         t->conn = NULL;
         say(t, err, &why, "4.4.1");
-        return strcmp(why.status, "4.4.4") == 0 ? TRIED_NO_WAY : TRIED_FAILED; /* RFC 3463: unable to route */
+        return strcmp(why.status, "4.4.4") == 0 ? TRIED_NO_WAY
+                                                : TRIED_FAILED; /* RFC 3463: unable to route */
     }
     return TRIED_OPEN;
 }
 
-static enum tried try_address(struct attempt *t, const struct settings *set, str_t host, const struct netaddr *addr,
-                              struct err *err)
+static enum tried try_address(struct attempt *t, const struct settings *set, str_t host,
+                              const struct netaddr *addr, struct err *err)
 {
     str_toc(host, t->host, sizeof t->host);
     t->addr = *addr;
@@ -172,11 +174,14 @@ static enum rc verdict(const struct search *s, str_t domain, struct err *err)
         return err->rc;
     }
     if (s->unknown)
-        return err_set(err, RC_TEMP, "4.4.3", STR_FMT ": the addresses of its hosts are not known now", STR_ARG(domain));
+        return err_set(err, RC_TEMP, "4.4.3",
+                       STR_FMT ": the addresses of its hosts are not known now", STR_ARG(domain));
     if (s->self)
-        return err_set(err, RC_PERM, "5.4.6", STR_FMT ": its best host is this server, which does not know the domain",
+        return err_set(err, RC_PERM, "5.4.6",
+                       STR_FMT ": its best host is this server, which does not know the domain",
                        STR_ARG(domain));
-    return err_set(err, RC_PERM, "5.4.4", STR_FMT ": no host that takes its mail has an address", STR_ARG(domain));
+    return err_set(err, RC_PERM, "5.4.4", STR_FMT ": no host that takes its mail has an address",
+                   STR_ARG(domain));
 }
 
 static struct attempt *attempt_new(struct env *env, const struct settings *set)
@@ -191,8 +196,8 @@ static struct attempt *attempt_new(struct env *env, const struct settings *set)
     return t;
 }
 
-enum rc attempt_open(struct env *env, const struct settings *set, str_t domain, struct arena *a, struct attempt **out,
-                     struct err *err)
+enum rc attempt_open(struct env *env, const struct settings *set, str_t domain, struct arena *a,
+                     struct attempt **out, struct err *err)
 {
     struct search s = {.lookup = {env, set, a, MX_DNS_MS}};
     *out = NULL;
@@ -208,7 +213,9 @@ enum rc attempt_open(struct env *env, const struct settings *set, str_t domain, 
         attempt_close(t);
         rc = verdict(&s, domain, err);
     }
-    if (rc == RC_PERM && s.hosts.route) { /* the operator's table is wrong: not the sender's fault, and soon put right */
+    if (rc == RC_PERM &&
+        s.hosts
+            .route) { /* the operator's table is wrong: not the sender's fault, and soon put right */
         struct err why = *err;
         rc = err_set(err, RC_TEMP, "4.3.5", "route: %s", why.text);
     }
@@ -289,16 +296,21 @@ static void transact(struct attempt *t, const struct smtpc_envelope *e, const st
 static void fill_status(struct attempt_verdict *v, const char *status)
 {
     char class = v->rc == RC_OK ? '2' : v->rc == RC_PERM ? '5' : '4';
-    str_toc(str_c(status[0] != '\0' ? status : v->rc == RC_CLOSED ? "4.4.2" : "4.0.0"), v->status, sizeof v->status);
+    str_toc(str_c(status[0] != '\0'    ? status
+                  : v->rc == RC_CLOSED ? "4.4.2"
+                                       : "4.0.0"),
+            v->status, sizeof v->status);
     v->status[0] = class;
 }
 
-void attempt_send(struct attempt *t, const struct queue_message *m, const struct queue_delivery *d, attempt_chunk_fn *chunk,
-                  enum rc (*before_dot)(void *user), void *user, struct arena *a, struct attempt_verdict *verdicts)
+void attempt_send(struct attempt *t, const struct queue_message *m, const struct queue_delivery *d,
+                  attempt_chunk_fn *chunk, enum rc (*before_dot)(void *user), void *user,
+                  struct arena *a, struct attempt_verdict *verdicts)
 {
     str_t *to = arena_array(a, d->nrcpt, sizeof *to);
     for (size_t i = 0; i < d->nrcpt; i++) {
-        verdicts[i] = (struct attempt_verdict){.rc = RC_TEMP, .status = "4.3.0", .text = STR("out of memory")};
+        verdicts[i] = (struct attempt_verdict){
+            .rc = RC_TEMP, .status = "4.3.0", .text = STR("out of memory")};
         if (to != NULL)
             to[i] = d->rcpt[i].address;
     }
@@ -330,8 +342,14 @@ bool attempt_usable(const struct attempt *t)
     return t->smtp != NULL && smtpc_want(t->smtp) == SMTPC_READY && !smtpc_accepting(t->smtp);
 }
 
-str_t attempt_host(const struct attempt *t) { return str_c(t->host); }
-const struct netaddr *attempt_addr(const struct attempt *t) { return &t->addr; }
+str_t attempt_host(const struct attempt *t)
+{
+    return str_c(t->host);
+}
+const struct netaddr *attempt_addr(const struct attempt *t)
+{
+    return &t->addr;
+}
 
 void attempt_close(struct attempt *t)
 {

@@ -9,19 +9,20 @@
 #include "post/queue.h"
 #include "roles/settings.h"
 
-#define ATTEMPT_ADDRESSES  5                /* addresses tried: mail waits, nobody else does */
-#define ATTEMPT_SESSIONS   2                /* of them, those that greeted us and then would not have us */
-#define ATTEMPT_CONNECT_MS (30 * 1000)      /* a live host answers in one; the kernel's own limit is over two minutes */
-#define ATTEMPT_CLOSE_MS   (5 * 1000)       /* for the reply to QUIT */
+#define ATTEMPT_ADDRESSES 5 /* addresses tried: mail waits, nobody else does */
+#define ATTEMPT_SESSIONS  2 /* of them, those that greeted us and then would not have us */
+#define ATTEMPT_CONNECT_MS \
+    (30 * 1000) /* a live host answers in one; the kernel's own limit is over two minutes */
+#define ATTEMPT_CLOSE_MS (5 * 1000) /* for the reply to QUIT */
 
 struct attempt;
 
 /* Where one delivery ended for one recipient. */
 struct attempt_verdict {
-    enum rc rc;          /* RC_OK; RC_TEMP; RC_PERM; RC_CLOSED counts as RC_TEMP for the schedule */
-    int code;            /* of the peer, or 0 */
-    char status[12];     /* "5.1.1"; ours where the peer gave none */
-    str_t text;          /* what the peer said, or our own sentence; in the arena given */
+    enum rc rc;      /* RC_OK; RC_TEMP; RC_PERM; RC_CLOSED counts as RC_TEMP for the schedule */
+    int code;        /* of the peer, or 0 */
+    char status[12]; /* "5.1.1"; ours where the peer gave none */
+    str_t text;      /* what the peer said, or our own sentence; in the arena given */
 };
 
 /* Finds where `domain` is served (routes table, MX, A/AAAA), connects to the hosts in order and greets. On success *out is ready for
@@ -29,7 +30,8 @@ struct attempt_verdict {
  * has an address 5.4.4, only ourselves 5.4.6) and counts for all recipients; its text begins with the last host and address tried. At most
  * ATTEMPT_ADDRESSES addresses are tried, and ATTEMPT_SESSIONS that answered. A failure of a destination that the routes table
  * names is never permanent (4.3.5). `a` holds what is looked up; *out does not depend on it. */
-enum rc attempt_open(struct env *env, const struct settings *set, str_t domain, struct arena *a, struct attempt **out, struct err *err);
+enum rc attempt_open(struct env *env, const struct settings *set, str_t domain, struct arena *a,
+                     struct attempt **out, struct err *err);
 
 /* The content of the message, piece by piece: chunk k, 0 <= k < m->chunks, in the arena. */
 typedef enum rc attempt_chunk_fn(void *user, uint32_t k, struct arena *a, str_t *out);
@@ -37,8 +39,9 @@ typedef enum rc attempt_chunk_fn(void *user, uint32_t k, struct arena *a, str_t 
 /* One transaction: fills verdicts[i] for d->rcpt[i]. before_dot (may be NULL) is called just before the final dot is sent: returning other than
  * RC_OK gives the transaction up (nothing delivered). Where the peer ended a kept connection before it answered anything of this transaction,
  * it is opened again, once. */
-void attempt_send(struct attempt *t, const struct queue_message *m, const struct queue_delivery *d, attempt_chunk_fn *chunk, enum rc (*before_dot)(void *user),
-                  void *user, struct arena *a, struct attempt_verdict *verdicts);
+void attempt_send(struct attempt *t, const struct queue_message *m, const struct queue_delivery *d,
+                  attempt_chunk_fn *chunk, enum rc (*before_dot)(void *user), void *user,
+                  struct arena *a, struct attempt_verdict *verdicts);
 bool attempt_usable(const struct attempt *t); /* another message may follow */
 str_t attempt_host(const struct attempt *t);  /* "mx.example.org" */
 const struct netaddr *attempt_addr(const struct attempt *t);

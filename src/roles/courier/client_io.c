@@ -14,8 +14,8 @@ static void last_words(struct smtpc *c, struct conn *conn, struct env *env)
 {
     char bytes[READ_SIZE];
     size_t got = 0;
-    if (smtpc_replies(c) > 0 && conn->ops->read(conn, bytes, sizeof bytes, &got, env->mono_ms(env)) == RC_OK &&
-        got > 0)
+    if (smtpc_replies(c) > 0 &&
+        conn->ops->read(conn, bytes, sizeof bytes, &got, env->mono_ms(env)) == RC_OK && got > 0)
         smtpc_feed(c, str_of(bytes, got));
     smtpc_eof(c);
 }

@@ -1,7 +1,10 @@
 /* mx_lookup.c: see mx_lookup.h. */
 #include "roles/courier/mx_lookup.h"
 
+#include <idn2.h>
 #include <stdlib.h>
+
+#include "base/utf8.h"
 
 enum { SMTP_PORT = 25 };
 
@@ -19,6 +22,21 @@ static void ask(struct mx_lookup *l, str_t name, enum dns_type type, struct dns_
 }
 
 /* ---- routes and literals ---- */
+
+/* The domain in A-labels; STR_NONE: it is no domain (RFC 5891), or memory is out. */
+static str_t ascii_domain(str_t domain, struct arena *a)
+{
+    char *u = NULL, *labels = NULL;
+    if (str_ascii(domain))
+        return domain;
+    u = arena_cstr(a, domain);
+    if (u == NULL || idn2_lookup_u8((const uint8_t *)u, (uint8_t **)&labels,
+                                    IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+        return STR_NONE;
+    str_t out = arena_dup(a, str_c(labels));
+    idn2_free(labels);
+    return out;
+}
 
 static const struct settings_route *route_for(const struct settings *set, str_t domain)
 {
@@ -76,7 +94,8 @@ static bool listed(const struct mx_hosts *out, str_t name)
 }
 
 /* Decodes; leaves "." out. SIZE_MAX: no memory. */
-static size_t decode_records(struct mx_lookup *l, const struct dns_answer *a, struct record *rec, size_t *nulls)
+static size_t decode_records(struct mx_lookup *l, const struct dns_answer *a, struct record *rec,
+                             size_t *nulls)
 {
     size_t n = 0;
     *nulls = 0;
@@ -97,7 +116,8 @@ static size_t decode_records(struct mx_lookup *l, const struct dns_answer *a, st
 }
 
 /* RFC 5321 5.1: if we are among them, we are not to send to ourselves nor to any less preferred. */
-static void keep_better_than_us(struct mx_lookup *l, const struct record *rec, size_t n, struct mx_hosts *out)
+static void keep_better_than_us(struct mx_lookup *l, const struct record *rec, size_t n,
+                                struct mx_hosts *out)
 {
     uint32_t ours = UINT32_MAX;
     for (size_t i = 0; i < n; i++)
@@ -107,18 +127,20 @@ static void keep_better_than_us(struct mx_lookup *l, const struct record *rec, s
         if (rec[i].preference >= ours)
             out->self = true;
         else if (out->n < MX_HOSTS_MAX && !listed(out, rec[i].name))
-            out->host[out->n++] = (struct mx_host){.name = rec[i].name, .preference = rec[i].preference};
+            out->host[out->n++] =
+                (struct mx_host){.name = rec[i].name, .preference = rec[i].preference};
     }
 }
 
 static enum rc only_us(str_t domain, struct err *err)
 {
-    return err_set(err, RC_PERM, "5.4.6", STR_FMT ": its best MX is this server, which does not know the domain",
+    return err_set(err, RC_PERM, "5.4.6",
+                   STR_FMT ": its best MX is this server, which does not know the domain",
                    STR_ARG(domain));
 }
 
-static enum rc from_records(struct mx_lookup *l, str_t domain, const struct dns_answer *a, struct mx_hosts *out,
-                            struct err *err)
+static enum rc from_records(struct mx_lookup *l, str_t domain, const struct dns_answer *a,
+                            struct mx_hosts *out, struct err *err)
 {
     size_t nulls, n = SIZE_MAX;
     struct record *rec = arena_array(l->arena, a->n, sizeof *rec);
@@ -127,9 +149,11 @@ static enum rc from_records(struct mx_lookup *l, str_t domain, const struct dns_
     if (n == SIZE_MAX)
         return err_set(err, RC_TEMP, "4.3.0", "out of memory");
     if (n == 0 && nulls > 0) /* RFC 7505 3 */
-        return err_set(err, RC_PERM, "5.1.10", STR_FMT ": the domain takes no mail (null MX)", STR_ARG(domain));
+        return err_set(err, RC_PERM, "5.1.10", STR_FMT ": the domain takes no mail (null MX)",
+                       STR_ARG(domain));
     if (n == 0)
-        return err_set(err, RC_TEMP, "4.4.3", STR_FMT ": its MX records cannot be read", STR_ARG(domain));
+        return err_set(err, RC_TEMP, "4.4.3", STR_FMT ": its MX records cannot be read",
+                       STR_ARG(domain));
     qsort(rec, n, sizeof *rec, by_preference);
     keep_better_than_us(l, rec, n, out);
     return out->n > 0 ? RC_OK : only_us(domain, err);
@@ -145,21 +169,28 @@ static enum rc look_up(struct mx_lookup *l, str_t domain, struct mx_hosts *out, 
         one_host(out, domain);
         return str_ieq(domain, l->set->hostname) ? only_us(domain, err) : RC_OK;
     case DNS_NXDOMAIN:
-        return err_set(err, RC_PERM, "5.1.2", STR_FMT ": the domain does not exist (NXDOMAIN)", STR_ARG(domain));
+        return err_set(err, RC_PERM, "5.1.2", STR_FMT ": the domain does not exist (NXDOMAIN)",
+                       STR_ARG(domain));
     case DNS_SERVFAIL:
     case DNS_TIMEOUT:
     case DNS_BOGUS: break;
     }
-    return err_set(err, RC_TEMP, "4.4.3", STR_FMT ": MX lookup failed (%s)", STR_ARG(domain), dns_status_name(a.status));
+    return err_set(err, RC_TEMP, "4.4.3", STR_FMT ": MX lookup failed (%s)", STR_ARG(domain),
+                   dns_status_name(a.status));
 }
 
 enum rc mx_hosts_find(struct mx_lookup *l, str_t domain, struct mx_hosts *out, struct err *err)
 {
-    const struct settings_route *route = route_for(l->set, domain);
+    str_t ascii = ascii_domain(domain, l->arena);
+    const struct settings_route *route = route_for(l->set, ascii);
     *out = (struct mx_hosts){.route = route != NULL};
+    if (ascii.len == 0 && l->arena->failed)
+        return err_set(err, RC_TEMP, "4.3.0", "out of memory");
+    if (ascii.len == 0)
+        return err_set(err, RC_PERM, "5.1.2", STR_FMT ": no valid domain name", STR_ARG(domain));
     uint16_t port = route != NULL ? route->port : l->set->smtp_client_port;
     out->port = port != 0 ? port : SMTP_PORT;
-    str_t name = route != NULL ? route->host : domain;
+    str_t name = route != NULL ? route->host : ascii;
     struct netaddr addr;
     if (literal(name, &addr) || (route != NULL && !route->use_mx)) {
         one_host(out, name);
@@ -191,9 +222,13 @@ static void find_family(struct mx_lookup *l, str_t name, enum dns_type type, str
             f->n++;
 }
 
-static bool absent(const struct family *f) { return f->status == DNS_NODATA || f->status == DNS_NXDOMAIN; }
+static bool absent(const struct family *f)
+{
+    return f->status == DNS_NODATA || f->status == DNS_NXDOMAIN;
+}
 
-void mx_addresses_find(struct mx_lookup *l, const struct mx_host *h, uint16_t port, struct mx_addresses *out)
+void mx_addresses_find(struct mx_lookup *l, const struct mx_host *h, uint16_t port,
+                       struct mx_addresses *out)
 {
     *out = (struct mx_addresses){.rc = RC_OK};
     if (h->literal.family != NETADDR_NONE) {
@@ -222,7 +257,8 @@ void mx_addresses_find(struct mx_lookup *l, const struct mx_host *h, uint16_t po
 static bool wildcard(const struct netaddr *a)
 {
     static const uint8_t zero[16];
-    return a->family != NETADDR_NONE && memcmp(a->bytes, zero, a->family == NETADDR_V4 ? 4 : 16) == 0;
+    return a->family != NETADDR_NONE &&
+           memcmp(a->bytes, zero, a->family == NETADDR_V4 ? 4 : 16) == 0;
 }
 
 /* A listener on the wildcard takes connections of its family; on [::], of both. */
@@ -235,7 +271,8 @@ bool mx_self_address(const struct settings *set, const struct netaddr *a)
 {
     for (size_t i = 0; i < set->n_listen_smtp; i++) {
         const struct netaddr *l = &set->listen_smtp[i];
-        if (l->port == a->port && (netaddr_eq(l, a) || (takes(l, a) && (netaddr_loopback(a) || wildcard(a)))))
+        if (l->port == a->port &&
+            (netaddr_eq(l, a) || (takes(l, a) && (netaddr_loopback(a) || wildcard(a)))))
             return true;
     }
     return false;

@@ -5,8 +5,8 @@
 
 static bool type_known(uint16_t type)
 {
-    return type == DNS_A || type == DNS_CNAME || type == DNS_PTR || type == DNS_MX || type == DNS_TXT ||
-           type == DNS_AAAA || type == DNS_TLSA;
+    return type == DNS_A || type == DNS_CNAME || type == DNS_PTR || type == DNS_MX ||
+           type == DNS_TXT || type == DNS_AAAA || type == DNS_TLSA;
 }
 
 /* A backslash would be an escape to the resolver's own parser: the name would not mean what it says. */
@@ -32,8 +32,8 @@ bool resolver_query_decode(str_t payload, struct resolver_query *q)
     q->wait_ms = cursor_u32(&c);
     q->name = cursor_str16(&c);
     q->type = (enum dns_type)type;
-    return cursor_end(&c) && type_known(type) && q->wait_ms >= 1 && q->wait_ms <= RESOLVER_WAIT_MAX &&
-           resolver_name_ok(q->name);
+    return cursor_end(&c) && type_known(type) && q->wait_ms >= 1 &&
+           q->wait_ms <= RESOLVER_WAIT_MAX && resolver_name_ok(q->name);
 }
 
 bool resolver_answer_encode(const struct dns_answer *a, struct buf *out)

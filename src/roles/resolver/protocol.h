@@ -11,9 +11,9 @@
 
 enum { RESOLVER_QUERY = 1, RESOLVER_ANSWER = 2 }; /* frame types */
 
-#define RESOLVER_NAME_MAX   255        /* RFC 1035 3.1; as text it is shorter than on the wire */
+#define RESOLVER_NAME_MAX   255         /* RFC 1035 3.1; as text it is shorter than on the wire */
 #define RESOLVER_WAIT_MAX   (60 * 1000) /* no caller may hold a place longer */
-#define RESOLVER_ANSWER_MAX 65536      /* a DNS message has no more; records over it are dropped */
+#define RESOLVER_ANSWER_MAX 65536       /* a DNS message has no more; records over it are dropped */
 
 struct resolver_query {
     enum dns_type type;
@@ -26,6 +26,7 @@ bool resolver_query_encode(const struct resolver_query *q, struct buf *out);
 bool resolver_query_decode(str_t payload, struct resolver_query *q); /* name points into payload */
 /* Records that would exceed the bounds are left out. */
 bool resolver_answer_encode(const struct dns_answer *a, struct buf *out);
-bool resolver_answer_decode(str_t payload, struct arena *a, struct dns_answer *out); /* copies to the arena */
+bool resolver_answer_decode(str_t payload, struct arena *a,
+                            struct dns_answer *out); /* copies to the arena */
 
 #endif

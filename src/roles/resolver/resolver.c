@@ -146,7 +146,8 @@ static int start_query(struct resolver *r, struct query *q, const char *name, en
     return error;
 }
 
-static bool on_request(void *user, struct channel_peer *peer, uint8_t type, uint64_t id, str_t payload, int fd)
+static bool on_request(void *user, struct channel_peer *peer, uint8_t type, uint64_t id,
+                       str_t payload, int fd)
 {
     struct resolver *r = user;
     struct resolver_query ask;
@@ -204,7 +205,8 @@ static void time_out(struct resolver *r, struct list *late)
 static void *run(void *arg)
 {
     struct resolver *r = arg;
-    struct pollfd p[2] = {{.fd = ub_fd(r->ub), .events = POLLIN}, {.fd = r->wake, .events = POLLIN}};
+    struct pollfd p[2] = {{.fd = ub_fd(r->ub), .events = POLLIN},
+                          {.fd = r->wake, .events = POLLIN}};
     for (;;) {
         struct list late;
         list_init(&late);

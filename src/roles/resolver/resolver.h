@@ -12,8 +12,10 @@
 #define RESOLVER_IN_FLIGHT 1000 /* queries at once; over it the answer is SERVFAIL: try later */
 
 struct resolver;
-struct resolver *resolver_new(const struct settings *set, struct err *err); /* starts its thread; NULL and *err */
-void resolver_attach(struct resolver *r, int fd); /* serves one more client on that socket (taken) */
-void resolver_free(struct resolver *r);           /* all clients' sockets must be closed; joins */
+struct resolver *resolver_new(const struct settings *set,
+                              struct err *err); /* starts its thread; NULL and *err */
+void resolver_attach(struct resolver *r,
+                     int fd);           /* serves one more client on that socket (taken) */
+void resolver_free(struct resolver *r); /* all clients' sockets must be closed; joins */
 
 #endif

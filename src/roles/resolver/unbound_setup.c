@@ -16,11 +16,12 @@ static const struct option options[] = {
     {"neg-cache-size:", "1m"},
     {"infra-cache-numhosts:", "10000"},
     {"num-queries-per-thread:", "1024"}, /* RESOLVER_IN_FLIGHT and what they cause */
-    {"outgoing-range:", "256"},          /* UDP ports at once: unpredictable, but within 1024 descriptors */
-    {"cache-max-negative-ttl:", "900"},  /* a domain that was just registered gets its mail soon */
-    {"edns-buffer-size:", "1232"},       /* DNS flag day 2020: no fragments */
-    {"qname-minimisation:", "yes"},      /* RFC 9156 */
-    {"unblock-lan-zones:", "yes"},       /* a private network's names are its own servers' business, not built in */
+    {"outgoing-range:", "256"}, /* UDP ports at once: unpredictable, but within 1024 descriptors */
+    {"cache-max-negative-ttl:", "900"}, /* a domain that was just registered gets its mail soon */
+    {"edns-buffer-size:", "1232"},      /* DNS flag day 2020: no fragments */
+    {"qname-minimisation:", "yes"},     /* RFC 9156 */
+    {"unblock-lan-zones:",
+     "yes"}, /* a private network's names are its own servers' business, not built in */
     {"insecure-lan-zones:", "yes"},
 };
 
@@ -49,7 +50,8 @@ static int set_servers(struct ub_ctx *ub, const struct settings *set)
         enum { DNS_PORT = 53 };
         const struct netaddr *a = &set->dns_servers[i];
         char addr[NETADDR_TEXT], text[NETADDR_TEXT + 8];
-        snprintf(text, sizeof text, "%s@%u", netaddr_text(a, addr), a->port != 0 ? a->port : DNS_PORT);
+        snprintf(text, sizeof text, "%s@%u", netaddr_text(a, addr),
+                 a->port != 0 ? a->port : DNS_PORT);
         loopback |= netaddr_loopback(a);
         rc = ub_ctx_set_fwd(ub, text);
     }

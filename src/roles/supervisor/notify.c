@@ -10,7 +10,8 @@ void notify_systemd(const char *state)
 {
     str_t path = str_c(getenv("NOTIFY_SOCKET"));
     struct sockaddr_un to = {.sun_family = AF_UNIX};
-    if (path.len < 2 || path.len >= sizeof to.sun_path || (path.ptr[0] != '/' && path.ptr[0] != '@'))
+    if (path.len < 2 || path.len >= sizeof to.sun_path ||
+        (path.ptr[0] != '/' && path.ptr[0] != '@'))
         return;
     memcpy(to.sun_path, path.ptr, path.len);
     if (to.sun_path[0] == '@')

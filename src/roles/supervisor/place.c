@@ -19,12 +19,15 @@ static enum rc open_data(struct supervisor *s, struct err *err)
     struct stat st;
     bool made = mkdir(path, 0700) == 0;
     if (!made && errno != EEXIST)
-        return err_set(err, RC_PERM, "", "cannot make the data folder %s: %s", path, strerror(errno));
+        return err_set(err, RC_PERM, "", "cannot make the data folder %s: %s", path,
+                       strerror(errno));
     s->data_dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->data_dir_fd < 0 || fstat(s->data_dir_fd, &st) != 0)
-        return err_set(err, RC_PERM, "", "cannot open the data folder %s: %s", path, strerror(errno));
+        return err_set(err, RC_PERM, "", "cannot open the data folder %s: %s", path,
+                       strerror(errno));
     if ((st.st_mode & 077) != 0 && fchmod(s->data_dir_fd, 0700) != 0)
-        return err_set(err, RC_PERM, "", "cannot close the data folder %s to others: %s", path, strerror(errno));
+        return err_set(err, RC_PERM, "", "cannot close the data folder %s to others: %s", path,
+                       strerror(errno));
     /* The lock is the open folder's, which core gets as well: it holds until the last of both is gone. */
     if (flock(s->data_dir_fd, LOCK_EX | LOCK_NB) != 0)
         return err_set(err, RC_PERM, "", "another postrider runs on %s", path);
@@ -45,22 +48,25 @@ static int listen_admin(struct supervisor *s, struct err *err)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     snprintf(at.sun_path, sizeof at.sun_path, "/proc/self/fd/%d/control.sock", s->data_dir_fd);
-    (void)unlinkat(s->data_dir_fd, "control.sock", 0); /* we hold the lock: it is left from before */
+    (void)unlinkat(s->data_dir_fd, "control.sock",
+                   0); /* we hold the lock: it is left from before */
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     mode_t mask = umask(0177);
-    bool good = fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, NET_BACKLOG) == 0;
+    bool good =
+        fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, NET_BACKLOG) == 0;
     int why = errno;
     umask(mask);
     if (good)
         return fd;
     if (fd >= 0)
         close(fd);
-    (void)err_set(err, RC_PERM, "", "cannot make control.sock in the data folder: %s", strerror(why));
+    (void)err_set(err, RC_PERM, "", "cannot make control.sock in the data folder: %s",
+                  strerror(why));
     return -1;
 }
 
-static enum rc listen_all(struct supervisor *s, enum listener_kind kind, const struct netaddr *at, size_t n,
-                          struct err *err)
+static enum rc listen_all(struct supervisor *s, enum listener_kind kind, const struct netaddr *at,
+                          size_t n, struct err *err)
 {
     enum rc rc = RC_OK;
     for (size_t i = 0; i < n && rc == RC_OK; i++)
@@ -77,8 +83,10 @@ static enum rc keep_settings(struct supervisor *s, str_t text, struct err *err)
         good = n > 0;
         at += good ? (size_t)n : 0;
     }
-    good = good && fcntl(s->settings_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0;
-    return good ? RC_OK : err_set(err, RC_TEMP, "", "cannot keep the settings: %s", strerror(errno));
+    good = good && fcntl(s->settings_fd, F_ADD_SEALS,
+                         F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0;
+    return good ? RC_OK
+                : err_set(err, RC_TEMP, "", "cannot keep the settings: %s", strerror(errno));
 }
 
 enum rc place_open(struct supervisor *s, str_t settings_text, struct err *err)
@@ -101,7 +109,8 @@ void place_close(struct supervisor *s)
     if (s->settings_fd >= 0)
         close(s->settings_fd);
     if (s->data_dir_fd >= 0) {
-        (void)unlinkat(s->data_dir_fd, "control.sock", 0); /* fails where the folder is core's; the next start does it */
+        (void)unlinkat(s->data_dir_fd, "control.sock",
+                       0); /* fails where the folder is core's; the next start does it */
         close(s->data_dir_fd);
     }
     s->settings_fd = s->data_dir_fd = -1;

@@ -22,7 +22,8 @@ void privilege_users(struct supervisor *s)
     for (int i = ROLE_SUPERVISOR + 1; i < ROLE_COUNT; i++) {
         struct child *c = &s->children[i];
         char name[128];
-        snprintf(name, sizeof name, STR_FMT "-%s", STR_ARG(str_first(s->set->user, 64)), c->row->name);
+        snprintf(name, sizeof name, STR_FMT "-%s", STR_ARG(str_first(s->set->user, 64)),
+                 c->row->name);
         const struct passwd *pw = s->root ? getpwnam(name) : NULL;
         c->uid = pw != NULL ? pw->pw_uid : SUPERVISOR_UID_BASE + (uid_t)i;
         c->gid = pw != NULL ? pw->pw_gid : SUPERVISOR_UID_BASE + (gid_t)i;
@@ -32,8 +33,8 @@ void privilege_users(struct supervisor *s)
 static bool own(int dir, const char *name, const struct child *core)
 {
     struct stat st;
-    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
-        st.st_uid == core->uid)
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode) ||
+        st.st_nlink != 1 || st.st_uid == core->uid)
         return true; /* nothing of ours, or done */
     return fchownat(dir, name, core->uid, core->gid, AT_SYMLINK_NOFOLLOW) == 0;
 }
@@ -54,8 +55,8 @@ enum rc privilege_own_data(struct supervisor *s, struct err *err)
     if (d != NULL)
         closedir(d);
     if (!good)
-        return err_set(err, RC_PERM, "", "cannot give " STR_FMT " to user %u: %s", STR_ARG(s->set->data_dir),
-                       (unsigned)core->uid, strerror(why));
+        return err_set(err, RC_PERM, "", "cannot give " STR_FMT " to user %u: %s",
+                       STR_ARG(s->set->data_dir), (unsigned)core->uid, strerror(why));
     return RC_OK;
 }
 

@@ -18,7 +18,8 @@
 #define CHANNEL_BUFFER (1 << 20) /* wanted for a channel; the kernel gives what it allows */
 
 /* What of our environment a role gets: nothing that the loader or the library obeys, but what test builds need. */
-static const char *const kept_variables[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"};
+static const char *const kept_variables[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
+                                             "TSAN_OPTIONS"};
 #define KEPT (sizeof kept_variables / sizeof *kept_variables)
 
 struct environment {
@@ -32,15 +33,18 @@ static void fill_environment(struct environment *e)
     for (size_t i = 0; i < KEPT; i++) {
         const char *value = getenv(kept_variables[i]);
         if (value != NULL)
-            snprintf(e->list[n] = e->text[n], sizeof e->text[n], "%s=%s", kept_variables[i], value), n++;
+            snprintf(e->list[n] = e->text[n], sizeof e->text[n], "%s=%s", kept_variables[i], value),
+                n++;
     }
     e->list[n] = NULL;
 }
 
 /* In the new process. */
-static _Noreturn void become_role(struct supervisor *s, struct child *c, int role_end, char **environment)
+static _Noreturn void become_role(struct supervisor *s, struct child *c, int role_end,
+                                  char **environment)
 {
-    char *const argv[] = {(char[]){"postrider"}, (char[]){"role"}, (char *)(uintptr_t)c->row->name, NULL};
+    char *const argv[] = {(char[]){"postrider"}, (char[]){"role"}, (char *)(uintptr_t)c->row->name,
+                          NULL};
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -50,7 +54,8 @@ static _Noreturn void become_role(struct supervisor *s, struct child *c, int rol
         _exit(ROLE_EXIT_CONFIG);
     if (!s->root || privilege_become(c))
         execve("/proc/self/exe", argv, environment);
-    static const char why[] = "postrider: a role cannot become its user, or its program cannot be executed\n";
+    static const char why[] =
+        "postrider: a role cannot become its user, or its program cannot be executed\n";
     (void)!write(2, why, sizeof why - 1);
     _exit(ROLE_EXIT_CONFIG);
 }
@@ -113,7 +118,8 @@ bool child_give(struct supervisor *s, struct child *c)
     for (size_t i = 0; good && i < s->n_listeners; i++)
         if (c->row->listeners >> s->listeners[i].kind & 1) {
             /* A thread shares our descriptors: what it closes must not be ours. Sending makes a new one either way. */
-            good = control_send(c->control, CONTROL_LISTENER, (uint8_t)s->listeners[i].kind, s->listeners[i].fd);
+            good = control_send(c->control, CONTROL_LISTENER, (uint8_t)s->listeners[i].kind,
+                                s->listeners[i].fd);
         }
     return good;
 }
@@ -151,7 +157,8 @@ void child_reconnect(struct supervisor *s, struct child *c, uint8_t server)
     if (other->control < 0 || c->control < 0 || !is_client(c, other))
         return;
     c->reconnected_ms = now;
-    log_event("supervisor", STR_NONE, "new-channel", log_cstr("role", c->row->name), log_cstr("to", other->row->name), log_end);
+    log_event("supervisor", STR_NONE, "new-channel", log_cstr("role", c->row->name),
+              log_cstr("to", other->row->name), log_end);
     connect_pair(c, other);
 }
 

@@ -30,7 +30,8 @@
 
 static void log_role(const struct child *c, const char *event, const char *what, int64_t value)
 {
-    log_event("supervisor", STR_NONE, event, log_cstr("role", c->row->name), log_i64(what, value), log_end);
+    log_event("supervisor", STR_NONE, event, log_cstr("role", c->row->name), log_i64(what, value),
+              log_end);
 }
 
 /* ---- starting ---- */
@@ -41,7 +42,9 @@ static void plan_restart(struct child *c)
     if (now - c->started_ms >= STEADY_MS)
         c->delay_ms = 0;
     c->restart_ms = now + c->delay_ms;
-    c->delay_ms = c->delay_ms == 0 ? FIRST_DELAY_MS : c->delay_ms * 2 > MAX_DELAY_MS ? MAX_DELAY_MS : c->delay_ms * 2;
+    c->delay_ms = c->delay_ms == 0                 ? FIRST_DELAY_MS
+                  : c->delay_ms * 2 > MAX_DELAY_MS ? MAX_DELAY_MS
+                                                   : c->delay_ms * 2;
 }
 
 /* A role whose control socket does not take what it must have is of no use: the end of it is what restarts it. */
@@ -71,18 +74,19 @@ static void let_begin(struct supervisor *s, struct child *c)
 static void start_all(struct supervisor *s)
 {
     EACH_CHILD(s, c)
-        start_child(s, c);
+    start_child(s, c);
     EACH_CHILD(s, client) /* each pair once: from its client's side, when all are there */
-        if (client->control >= 0 && client->row->core)
-            child_connect(s, client);
+    if (client->control >= 0 && client->row->core)
+        child_connect(s, client);
     EACH_CHILD(s, c)
-        let_begin(s, c);
+    let_begin(s, c);
 }
 
 static void restart_due(struct supervisor *s)
 {
     int64_t now = sys_mono_ms();
-    EACH_CHILD(s, c) {
+    EACH_CHILD(s, c)
+    {
         if (c->state != CHILD_DOWN || c->restart_ms > now || s->stage >= 0)
             continue;
         start_child(s, c);
@@ -100,11 +104,12 @@ static void restart_due(struct supervisor *s)
 static bool next_stage(struct supervisor *s)
 {
     EACH_CHILD(s, c)
-        if (s->stage >= 0 && c->state != CHILD_DOWN && c->row->stop_stage <= s->stage)
-            return true; /* this one is not over */
+    if (s->stage >= 0 && c->state != CHILD_DOWN && c->row->stop_stage <= s->stage)
+        return true; /* this one is not over */
     while (++s->stage < ROLE_STOP_STAGES) {
         bool some = false;
-        EACH_CHILD(s, c) {
+        EACH_CHILD(s, c)
+        {
             if (c->state == CHILD_DOWN || c->row->stop_stage != s->stage)
                 continue;
             some = true;
@@ -132,13 +137,13 @@ static void kill_late(struct supervisor *s)
 {
     int64_t now = sys_mono_ms();
     EACH_CHILD(s, c)
-        if (c->state == CHILD_STOPPING && now >= c->kill_ms) {
-            log_role(c, "killed", "after_ms", STOP_MS);
-            if (s->single)
-                _exit(1); /* a thread cannot be ended alone */
-            kill(c->pid, SIGKILL);
-            c->kill_ms = now + STOP_MS;
-        }
+    if (c->state == CHILD_STOPPING && now >= c->kill_ms) {
+        log_role(c, "killed", "after_ms", STOP_MS);
+        if (s->single)
+            _exit(1); /* a thread cannot be ended alone */
+        kill(c->pid, SIGKILL);
+        c->kill_ms = now + STOP_MS;
+    }
 }
 
 /* ---- what happens ---- */
@@ -147,8 +152,8 @@ static void on_end(struct supervisor *s, struct child *c, int code, int sig)
 {
     bool asked = c->state == CHILD_STOPPING;
     if (!asked || code != 0 || sig != 0)
-        log_event("supervisor", STR_NONE, "ended", log_cstr("role", c->row->name), log_i64("pid", c->pid),
-                  log_i64("status", code), log_i64("signal", sig), log_end);
+        log_event("supervisor", STR_NONE, "ended", log_cstr("role", c->row->name),
+                  log_i64("pid", c->pid), log_i64("status", code), log_i64("signal", sig), log_end);
     child_close(c);
     c->state = CHILD_DOWN;
     c->pid = 0;
@@ -169,7 +174,7 @@ static void on_ready(struct supervisor *s, struct child *c)
         c->state = CHILD_READY;
     bool all = true;
     EACH_CHILD(s, o)
-        all = all && o->state == CHILD_READY;
+    all = all && o->state == CHILD_READY;
     if (all && !s->was_ready) {
         s->was_ready = true;
         log_event("supervisor", STR_NONE, "ready", log_u64("listeners", s->n_listeners), log_end);
@@ -183,8 +188,9 @@ static void reap(struct supervisor *s)
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
         EACH_CHILD(s, c)
-            if (c->pid == pid)
-                on_end(s, c, WIFEXITED(status) ? WEXITSTATUS(status) : 0, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    if (c->pid == pid)
+        on_end(s, c, WIFEXITED(status) ? WEXITSTATUS(status) : 0,
+               WIFSIGNALED(status) ? WTERMSIG(status) : 0);
 }
 
 static void on_signal(struct supervisor *s)
@@ -194,8 +200,8 @@ static void on_signal(struct supervisor *s)
         if (i.ssi_signo == SIGCHLD)
             reap(s);
         else if (i.ssi_signo == SIGHUP)
-            log_event("supervisor", STR_NONE, "hangup-ignored", log_cstr("reason", "settings are read at start only"),
-                      log_end);
+            log_event("supervisor", STR_NONE, "hangup-ignored",
+                      log_cstr("reason", "settings are read at start only"), log_end);
         else
             stop(s, i.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
     }
@@ -222,13 +228,15 @@ static void on_control(struct supervisor *s, struct child *c)
 
 static void log_listeners(const struct supervisor *s)
 {
-    static const char *const kinds[] = {[LISTEN_SMTP] = "smtp", [LISTEN_LMTP] = "lmtp", [LISTEN_POP3] = "pop3"};
+    static const char *const kinds[] = {
+        [LISTEN_SMTP] = "smtp", [LISTEN_LMTP] = "lmtp", [LISTEN_POP3] = "pop3"};
     for (size_t i = 0; i < s->n_listeners; i++) {
         if (s->listeners[i].kind == LISTEN_ADMIN)
             continue;
         char text[NETADDR_TEXT];
         struct netaddr at = net_local(s->listeners[i].fd);
-        log_event("supervisor", STR_NONE, "listening", log_cstr("kind", kinds[s->listeners[i].kind]),
+        log_event("supervisor", STR_NONE, "listening",
+                  log_cstr("kind", kinds[s->listeners[i].kind]),
                   log_cstr("address", netaddr_text_port(&at, text)), log_end);
     }
 }
@@ -236,7 +244,8 @@ static void log_listeners(const struct supervisor *s)
 static int64_t next_due(struct supervisor *s)
 {
     int64_t due = INT64_MAX;
-    EACH_CHILD(s, c) {
+    EACH_CHILD(s, c)
+    {
         if (c->state == CHILD_DOWN && s->stage < 0 && c->restart_ms < due)
             due = c->restart_ms;
         if (c->state == CHILD_STOPPING && c->kill_ms < due)
@@ -250,13 +259,13 @@ static void loop(struct supervisor *s)
     while (s->stage < 0 || next_stage(s)) {
         struct pollfd p[ROLE_COUNT] = {{.fd = s->signal_fd, .events = POLLIN}};
         EACH_CHILD(s, c)
-            p[c->id] = (struct pollfd){.fd = c->control, .events = POLLIN}; /* -1 is skipped */
+        p[c->id] = (struct pollfd){.fd = c->control, .events = POLLIN}; /* -1 is skipped */
         int64_t due = next_due(s);
         if (poll(p, ROLE_COUNT, due == INT64_MAX ? -1 : sys_poll_ms(due)) < 0)
             must(errno == EINTR);
         EACH_CHILD(s, c)
-            if (p[c->id].fd >= 0 && p[c->id].revents != 0 && c->control == p[c->id].fd)
-                on_control(s, c);
+        if (p[c->id].fd >= 0 && p[c->id].revents != 0 && c->control == p[c->id].fd)
+            on_control(s, c);
         if (p[0].revents != 0)
             on_signal(s);
         restart_due(s);
@@ -285,8 +294,13 @@ int supervisor_run(const struct settings *set, str_t settings_text, bool single,
     struct supervisor *s = calloc(1, sizeof *s);
     sigset_t before;
     must(s != NULL);
-    *s = (struct supervisor){.set = set, .single = single, .stage = -1, .err = err, .signal_fd = -1,
-                             .settings_fd = -1, .data_dir_fd = -1};
+    *s = (struct supervisor){.set = set,
+                             .single = single,
+                             .stage = -1,
+                             .err = err,
+                             .signal_fd = -1,
+                             .settings_fd = -1,
+                             .data_dir_fd = -1};
     for (int i = 0; i < ROLE_COUNT; i++) {
         s->children[i].id = (enum role_id)i;
         s->children[i].row = &role_table[i];

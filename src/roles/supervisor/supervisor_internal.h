@@ -28,13 +28,13 @@ struct child {
     enum role_id id;
     const struct role_row *row;
     enum child_state state;
-    pid_t pid;     /* process; 0 in a thread */
+    pid_t pid; /* process; 0 in a thread */
     pthread_t thread;
     _Atomic int thread_status;
-    int control;   /* our end, -1: none */
-    int role_end;  /* of a thread: its end, which it closes */
+    int control;  /* our end, -1: none */
+    int role_end; /* of a thread: its end, which it closes */
     int64_t started_ms, restart_ms, kill_ms, reconnected_ms;
-    int delay_ms;  /* before the next restart */
+    int delay_ms; /* before the next restart */
     uid_t uid;
     gid_t gid;
 };
@@ -53,9 +53,11 @@ struct supervisor {
 };
 
 /* start.c */
-bool child_start(struct supervisor *s, struct child *c); /* false: no process, thread or descriptors */
-bool child_give(struct supervisor *s, struct child *c);  /* its first set but for channels */
-void child_connect(struct supervisor *s, struct child *c); /* new channels to all it talks to that live */
+bool child_start(struct supervisor *s,
+                 struct child *c); /* false: no process, thread or descriptors */
+bool child_give(struct supervisor *s, struct child *c); /* its first set but for channels */
+void child_connect(struct supervisor *s,
+                   struct child *c); /* new channels to all it talks to that live */
 /* A new channel to that role, asked for by the client whose old one ended. */
 void child_reconnect(struct supervisor *s, struct child *c, uint8_t server);
 void child_close(struct child *c);
@@ -66,9 +68,10 @@ void place_close(struct supervisor *s);
 
 /* privilege.c */
 void privilege_users(struct supervisor *s);
-enum rc privilege_own_data(struct supervisor *s, struct err *err); /* gives the data folder to core's user */
+enum rc privilege_own_data(struct supervisor *s,
+                           struct err *err); /* gives the data folder to core's user */
 enum rc privilege_drop(struct supervisor *s, struct err *err);
-void privilege_descriptors(void); /* as many descriptors as we may have */
+void privilege_descriptors(void);             /* as many descriptors as we may have */
 bool privilege_become(const struct child *c); /* in the child, before exec */
 
 /* notify.c */
