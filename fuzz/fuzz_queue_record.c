@@ -54,7 +54,8 @@ static void event(str_t key, str_t value, struct arena *a)
     if (queue_event_decode(key, value, a, &e)) {
         must(queue_event_encode(&e, &once)); /* texts may be cut by this */
         must(queue_event_decode(key, buf_str(&once), a, &f));
-        must(f.nresults == e.nresults && queue_event_encode(&f, &twice) && str_eq(buf_str(&once), buf_str(&twice)));
+        must(f.nresults == e.nresults && queue_event_encode(&f, &twice) &&
+             str_eq(buf_str(&once), buf_str(&twice)));
         must(str_eq(queue_event_key(&e, a), key));
     }
     buf_free(&once);
@@ -66,7 +67,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena a;
     if (size == 0 || (size_t)data[0] + 1 > size)
         return 0;
-    str_t key = str_of((const char *)data + 1, data[0]), value = str_of((const char *)data + 1 + data[0], size - 1 - data[0]);
+    str_t key = str_of((const char *)data + 1, data[0]),
+          value = str_of((const char *)data + 1 + data[0], size - 1 - data[0]);
     arena_init(&a, ARENA_MAX);
     message(value, &a);
     delivery(key, value, &a);

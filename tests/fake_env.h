@@ -10,8 +10,14 @@ struct fake_env {
     uint64_t seed;
 };
 
-static inline int64_t fake_mono(struct env *e) { return ((struct fake_env *)(void *)e)->mono; }
-static inline int64_t fake_wall(struct env *e) { return ((struct fake_env *)(void *)e)->wall; }
+static inline int64_t fake_mono(struct env *e)
+{
+    return ((struct fake_env *)(void *)e)->mono;
+}
+static inline int64_t fake_wall(struct env *e)
+{
+    return ((struct fake_env *)(void *)e)->wall;
+}
 static inline void fake_random(struct env *e, void *to, size_t n)
 {
     struct fake_env *f = (struct fake_env *)(void *)e;

@@ -4,34 +4,19 @@
 
 #include "cli/cli.h"
 #include "cli/rows.h"
+#include "post/mailbox.h"
 #include "store/remote.h"
 
 enum verb { LIST, ADD, REMOVE, PASSWORD, LOCK };
 
-struct find {
-    str_t name;
-    uint64_t id;
-    bool found;
-};
-
-static bool is_it(void *user, const struct directory_row *row)
-{
-    struct find *f = user;
-    f->found = str_ieq(row->name, f->name);
-    f->id = row->account;
-    return !f->found;
-}
-
 static int find_account(struct cli *c, str_t address, uint64_t *id)
 {
-    struct find f = {.name = address};
-    enum store_rc rc = directory_list(c->store, DIRECTORY_ROW_ACCOUNT, is_it, &f);
+    enum store_rc rc = directory_account_find(c->store, address, id);
     if (rc != STORE_OK)
         return cli_store_error(c, rc);
-    if (!f.found)
+    if (*id == 0)
         return cli_fail(c, CLI_NOT_FOUND, "there is no account " STR_FMT "; `postrider account list` shows them",
                         STR_ARG(cli_safe(c, address)));
-    *id = f.id;
     return CLI_OK;
 }
 
@@ -66,6 +51,38 @@ static int change(struct cli *c, enum verb verb, str_t address, bool from_stdin)
     return set_password(c, id, password);
 }
 
+/* Mail and password of removed accounts: of this one, and of any whose removal was interrupted. */
+static int finish_removals(struct cli *c)
+{
+    for (;;) {
+        uint64_t id;
+        enum store_rc rc = directory_gone_next(c->store, &id);
+        if (rc == STORE_OK && id == 0)
+            return CLI_OK;
+        int code = rc == STORE_OK ? set_password(c, id, STR_NONE) : CLI_OK; /* none: its record goes */
+        if (code != CLI_OK)
+            return code;
+        if (rc == STORE_OK)
+            rc = mailbox_purge(c->store, id);
+        if (rc == STORE_OK)
+            rc = directory_gone_forget(c->store, id);
+        if (rc != STORE_OK)
+            return cli_store_error(c, rc);
+    }
+}
+
+/* Gone from the directory first, so that no mail is taken any more and nobody logs in. */
+static int remove_account(struct cli *c, str_t address)
+{
+    struct err err = {0};
+    if (directory_account_remove(c->store, address, &err) != RC_OK)
+        return cli_err(c, &err);
+    int code = finish_removals(c);
+    if (code != CLI_OK)
+        cli_fail(c, code, "the account is removed, its mail not yet; the next `postrider account` goes on");
+    return code;
+}
+
 int cmd_account(struct cli *c, int argc, char **argv)
 {
     static const char *const verbs[] = {"list", "add", "remove", "password", "lock"};
@@ -86,12 +103,12 @@ int cmd_account(struct cli *c, int argc, char **argv)
         return cli_usage(c);
     if (cli_store(c, true) == NULL)
         return cli_no_store(c);
+    if (verb == REMOVE)
+        return remove_account(c, str_c(address));
+    (void)finish_removals(c); /* if not now, then next time; it has said why */
     if (verb == LIST)
         return cli_list_rows(c, DIRECTORY_ROW_ACCOUNT);
     if (verb == ADD)
         return add(c, str_c(address), from_stdin);
-    if (verb != REMOVE)
-        return change(c, (enum verb)verb, str_c(address), from_stdin);
-    struct err err = {0};
-    return directory_account_remove(c->store, str_c(address), &err) == RC_OK ? CLI_OK : cli_err(c, &err);
+    return change(c, (enum verb)verb, str_c(address), from_stdin);
 }

@@ -6,10 +6,11 @@
  * domain, costs one more. */
 #include "post/directory.h"
 
+#include "mail/domain.h"
 #include "post/directory_row.h"
 
 struct question {
-    str_t local, domain; /* lower case */
+    str_t local, domain; /* lower case; the domain in A-labels */
     str_t base;          /* local without detail; empty: it has none */
     str_t detail;
 };
@@ -46,18 +47,10 @@ static enum store_rc first_domain(struct store *s, struct arena *a, str_t *domai
 }
 
 /* The account that was made first: ids only grow, and their keys sort as they do. */
-static enum store_rc first_account(struct store *s, struct arena *a, struct directory_entry *out)
+static enum store_rc first_account(struct store *s, struct directory_entry *out)
 {
-    struct store_scan scan = {
-        .part = DIRECTORY_PART,
-        .from = DIRECTORY_PREFIX_ACCT,
-        .end = store_prefix_end(a, DIRECTORY_PREFIX_ACCT),
-        .keys_only = true,
-        .rows_max = 1,
-    };
-    struct store_page page;
-    enum store_rc rc = store_scan(s, &scan, a, &page);
-    if (rc == STORE_OK && page.n == 1 && directory_account_id(page.rows[0].key, &out->account))
+    enum store_rc rc = directory_account_next(s, 0, &out->account);
+    if (rc == STORE_OK && out->account != 0)
         out->kind = DIRECTORY_ACCOUNT;
     return rc;
 }
@@ -115,7 +108,7 @@ static enum store_rc answer(struct store *s, const struct question *q, struct ar
     }
     if (is_postmaster(q)) {
         out->detail = q->detail;
-        rc = first_account(s, a, out);
+        rc = first_account(s, out);
         if (rc != STORE_OK || out->kind == DIRECTORY_ACCOUNT)
             return rc;
     }
@@ -126,8 +119,8 @@ enum store_rc directory_lookup(struct store *s, str_t local, str_t domain, char 
                                struct arena *a, struct directory_entry *out)
 {
     *out = (struct directory_entry){.kind = DIRECTORY_NOT_OURS};
-    if (domain.len > DIRECTORY_DOMAIN_MAX)
-        return STORE_OK;
+    if (domain.len > DIRECTORY_DOMAIN_MAX || !domain_to_ascii(domain, a, &domain))
+        return a->failed ? STORE_LIMIT : STORE_OK;
     if (domain.len == 0) {
         enum store_rc rc = first_domain(s, a, &domain);
         if (rc != STORE_OK || domain.len == 0)
@@ -139,7 +132,7 @@ enum store_rc directory_lookup(struct store *s, str_t local, str_t domain, char 
         out->kind = ours ? DIRECTORY_NONE : DIRECTORY_NOT_OURS;
         return rc;
     }
-    struct question q = {.local = lowered(local, a), .domain = lowered(domain, a)};
+    struct question q = {.local = lowered(local, a), .domain = domain};
     split_detail(&q, separator);
     return answer(s, &q, a, out);
 }
@@ -147,9 +140,10 @@ enum store_rc directory_lookup(struct store *s, str_t local, str_t domain, char 
 enum store_rc directory_domain_exists(struct store *s, str_t domain, struct arena *a, bool *yes)
 {
     *yes = false;
-    if (domain.len == 0 || domain.len > DIRECTORY_DOMAIN_MAX)
-        return STORE_OK;
-    str_t key = directory_key_domain(lowered(domain, a), a);
+    if (domain.len == 0 || domain.len > DIRECTORY_DOMAIN_MAX ||
+        !domain_to_ascii(domain, a, &domain))
+        return a->failed ? STORE_LIMIT : STORE_OK;
+    str_t key = directory_key_domain(domain, a);
     str_t value;
     return a->failed ? STORE_LIMIT : store_get1(s, DIRECTORY_PART, key, a, yes, &value);
 }

@@ -7,12 +7,13 @@
  *     login/ADDRESS          account id (big-endian u64) by lower-cased login name: core authenticates by it
  *     next/account           the last account id given; ids are never used again
  *     first/domain           the domain that was made first: <postmaster> without a domain belongs there
- *     gone/ID                a removed account whose mail and secret are still to be swept
+ *     gone/ID                a removed account whose mail and password are still to be removed
  *
  * Lookup of local@domain: the exact address, then without +detail, then the domain's catch-all
  * (given as an alias with one target); <postmaster> and postmaster@ any of our domains always exist
  * (RFC 5321 4.5.1): without an own row they go to the first account made. Local parts compare
- * without case. Password hashes are not here but in PART_SECRET, which core alone reads. */
+ * without case. Domains are kept in lower-case A-labels and may be given in U-labels everywhere here
+ * (mail/domain.h). Password hashes are not here but in PART_SECRET, which core alone reads. */
 #ifndef POST_DIRECTORY_H
 #define POST_DIRECTORY_H
 
@@ -42,6 +43,9 @@ enum store_rc directory_domain_exists(struct store *s, str_t domain, struct aren
 struct directory_cache;
 struct directory_cache *directory_cache_new(struct env *env, char separator, size_t max_entries);
 void directory_cache_free(struct directory_cache *c);
+/* As directory_lookup, but `detail` is always empty. */
+enum store_rc directory_cache_lookup(struct directory_cache *c, str_t local, str_t domain, struct arena *a,
+                                     struct directory_entry *out);
 /* As directory_lookup but only the kind. */
 enum store_rc directory_cache_kind(struct directory_cache *c, str_t local, str_t domain,
                                    enum directory_kind *out);
@@ -55,12 +59,21 @@ enum rc directory_domain_catchall(struct store *s, str_t domain, str_t target,
                                   struct err *err); /* empty: none */
 enum rc directory_account_add(struct store *s, str_t address, uint64_t *id,
                               struct err *err); /* makes its address too */
-enum rc directory_account_remove(
-    struct store *s, str_t address,
-    struct err *err); /* address and account row; mail is removed by the sweeper */
+/* The address and the account row. What was its own is then to be removed, and is listed until it is:
+ * see directory_gone_next. */
+enum rc directory_account_remove(struct store *s, str_t address, struct err *err);
 enum rc directory_alias_set(struct store *s, str_t address, const str_t *targets, size_t n,
                             struct err *err);
 enum rc directory_alias_remove(struct store *s, str_t address, struct err *err);
+
+/* The account of exactly this address, as a person writes it; 0: there is none. */
+enum store_rc directory_account_find(struct store *s, str_t address, uint64_t *id);
+/* Walks through all accounts: the next id above `after`; 0: no more. */
+enum store_rc directory_account_next(struct store *s, uint64_t after, uint64_t *id);
+/* A removed account whose mail (mailbox_purge) and password are still there; 0: none. When both are
+ * gone, forget it. So a removal that was interrupted anywhere is found and done again. */
+enum store_rc directory_gone_next(struct store *s, uint64_t *id);
+enum store_rc directory_gone_forget(struct store *s, uint64_t id);
 
 struct directory_row { /* one row of a listing */
     enum { DIRECTORY_ROW_DOMAIN, DIRECTORY_ROW_ACCOUNT, DIRECTORY_ROW_ALIAS } kind;

@@ -1,6 +1,6 @@
 /* directory_cache.c: see directory.h.
  *
- * A set-associative table of fixed size, allocated once. An entry is 24 bytes: no text, but a
+ * A set-associative table of fixed size, allocated once. An entry is 32 bytes: no text, but a
  * second keyed hash of the address. Both hashes are SipHash-2-4 with random keys, so that nobody
  * outside can make two addresses meet, in a set or altogether. Each entry holds the generation it
  * was looked up under: a change of the directory makes all of them worthless without touching one.
@@ -14,7 +14,7 @@
 
 enum {
     WAYS = 8,
-    ENTRIES_MAX = 1 << 24, /* 400 MB: more is a mistake */
+    ENTRIES_MAX = 1 << 24, /* 512 MiB: more is a mistake */
     KEY_MAX = 1 + DIRECTORY_LOCAL_MAX + DIRECTORY_DOMAIN_MAX,
     LOOKUP_ARENA = 256 * 1024, /* an alias with all its targets */
 };
@@ -22,6 +22,7 @@ enum {
 struct cache_entry {
     uint64_t tag;
     uint64_t generation; /* + 1, so that 0 is an empty entry */
+    uint64_t account;    /* DIRECTORY_ACCOUNT */
     uint8_t kind;
 };
 
@@ -67,15 +68,14 @@ void directory_cache_free(struct directory_cache *c)
     free(c);
 }
 
-static bool find(struct directory_cache *c, struct cache_entry *set, uint64_t tag,
-                 uint64_t generation, enum directory_kind *out)
+static bool find(struct directory_cache *c, struct cache_entry *set, struct cache_entry *e)
 {
     bool found = false;
     pthread_mutex_lock(&c->lock);
     for (unsigned i = 0; i < WAYS && !found; i++) {
-        found = set[i].tag == tag && set[i].generation == generation;
+        found = set[i].tag == e->tag && set[i].generation == e->generation;
         if (found)
-            *out = (enum directory_kind)set[i].kind;
+            *e = set[i];
     }
     pthread_mutex_unlock(&c->lock);
     return found;
@@ -113,29 +113,12 @@ static void keep(struct directory_cache *c, struct cache_entry *set, const struc
     pthread_mutex_unlock(&c->lock);
 }
 
-static enum store_rc ask(struct directory_cache *c, str_t local, str_t domain,
-                         enum directory_kind *out)
-{
-    struct arena a;
-    struct directory_entry e;
-    arena_init(&a, LOOKUP_ARENA);
-    enum store_rc rc = directory_lookup(c->env->store, local, domain, c->separator, &a, &e);
-    *out = e.kind;
-    arena_free(&a);
-    return rc;
-}
-
-enum store_rc directory_cache_kind(struct directory_cache *c, str_t local, str_t domain,
-                                   enum directory_kind *out)
+/* Where an address belongs in the cache: its set, and an entry with its tag and the generation of now. False: it is not one to keep. */
+static bool place(struct directory_cache *c, str_t local, str_t domain, struct cache_entry **set, struct cache_entry *e)
 {
     const struct store_board *board = store_board(c->env->store);
     if (board == NULL || local.len > DIRECTORY_LOCAL_MAX || domain.len > DIRECTORY_DOMAIN_MAX)
-        return ask(c, local, domain, out);
-    /* Read before the lookup: what a change in between makes wrong is then kept under the old
-     * number. */
-    uint64_t generation =
-        atomic_load_explicit(&board->generation[PART_DIRECTORY], memory_order_acquire) + 1;
-
+        return false;
     char key[KEY_MAX];
     size_t n = 0;
     key[n++] = (char)local.len; /* no two addresses make the same key */
@@ -143,15 +126,48 @@ enum store_rc directory_cache_kind(struct directory_cache *c, str_t local, str_t
         key[n++] = ascii_lower(local.ptr[i]);
     for (size_t i = 0; i < domain.len; i++)
         key[n++] = ascii_lower(domain.ptr[i]);
-    struct cache_entry e = {.tag = siphash24(c->key_tag, str_of(key, n)), .generation = generation};
-    struct cache_entry *set =
-        &c->entries[(siphash24(c->key_set, str_of(key, n)) & (c->sets - 1)) * WAYS];
-    if (find(c, set, e.tag, generation, out))
+    /* Read before the lookup: what a change in between makes wrong is then kept under the old
+     * number. */
+    *e = (struct cache_entry){
+        .tag = siphash24(c->key_tag, str_of(key, n)),
+        .generation = atomic_load_explicit(&board->generation[PART_DIRECTORY], memory_order_acquire) + 1,
+    };
+    *set = &c->entries[(siphash24(c->key_set, str_of(key, n)) & (c->sets - 1)) * WAYS];
+    return true;
+}
+
+enum store_rc directory_cache_lookup(struct directory_cache *c, str_t local, str_t domain, struct arena *a,
+                                     struct directory_entry *out)
+{
+    struct cache_entry *set, e;
+    bool keeps = place(c, local, domain, &set, &e);
+    if (keeps && find(c, set, &e) && e.kind != DIRECTORY_ALIAS) {
+        *out = (struct directory_entry){.kind = (enum directory_kind)e.kind, .account = e.account};
         return STORE_OK;
-    enum store_rc rc = ask(c, local, domain, out);
-    if (rc == STORE_OK) {
-        e.kind = (uint8_t)*out;
+    }
+    enum store_rc rc = directory_lookup(c->env->store, local, domain, c->separator, a, out);
+    if (rc == STORE_OK && keeps) {
+        e.kind = (uint8_t)out->kind;
+        e.account = out->account;
         keep(c, set, &e);
     }
+    out->detail = STR_NONE; /* the same answer from the cache and from the store */
+    return rc;
+}
+
+enum store_rc directory_cache_kind(struct directory_cache *c, str_t local, str_t domain,
+                                   enum directory_kind *out)
+{
+    struct cache_entry *set, e;
+    if (place(c, local, domain, &set, &e) && find(c, set, &e)) {
+        *out = (enum directory_kind)e.kind;
+        return STORE_OK;
+    }
+    struct arena a;
+    struct directory_entry entry = {0};
+    arena_init(&a, LOOKUP_ARENA);
+    enum store_rc rc = directory_cache_lookup(c, local, domain, &a, &entry);
+    *out = entry.kind;
+    arena_free(&a);
     return rc;
 }

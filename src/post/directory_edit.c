@@ -107,9 +107,8 @@ static enum rc domain_syntax(struct edit *e, str_t text)
     if (directory_domain_parse(text, &e->arena, &e->domain_name))
         return RC_OK;
     return err_set(e->err, RC_PERM, "",
-                   "\"" STR_FMT "\" is not a domain name; write it as in example.org, an "
-                   "international one in its xn-- form",
-                   STR_ARG(text));
+                   "\"" STR_FMT "\" is not a domain name; write it as in example.org",
+                   STR_ARG(str_first(text, DIRECTORY_DOMAIN_MAX)));
 }
 
 /* Reads domain_name's row into `domain`. */

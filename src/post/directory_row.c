@@ -2,6 +2,7 @@
 #include "post/directory_row.h"
 
 #include "base/cursor.h"
+#include "mail/domain.h"
 
 enum {
     ROW_VERSION = 1,
@@ -52,7 +53,7 @@ bool directory_domain_parse(str_t text, struct arena *a, str_t *out)
 {
     if (str_ends(text, STR(".")))
         text.len--;
-    if (text.len == 0 || text.len > DIRECTORY_DOMAIN_MAX)
+    if (text.len == 0 || text.len > DIRECTORY_DOMAIN_MAX || !domain_to_ascii(text, a, &text))
         return false;
     size_t label = 0;
     for (size_t i = 0; i < text.len; i++) {
@@ -68,10 +69,7 @@ bool directory_domain_parse(str_t text, struct arena *a, str_t *out)
             return false;
     }
     *out = arena_dup(a, text);
-    if (label == 0 || out->ptr == NULL)
-        return false;
-    str_lower((char *)out->ptr, out->len); /* our own copy */
-    return true;
+    return label > 0 && out->ptr != NULL;
 }
 
 bool directory_address_parse(str_t text, struct arena *a, struct directory_address *out)
@@ -163,7 +161,7 @@ str_t directory_key_account(uint64_t id, struct arena *a)
 
 str_t directory_key_gone(uint64_t id, struct arena *a)
 {
-    return key_id(STR("gone/"), id, a);
+    return key_id(DIRECTORY_PREFIX_GONE, id, a);
 }
 
 bool directory_account_id(str_t key, uint64_t *id)

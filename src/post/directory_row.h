@@ -6,7 +6,7 @@
  *
  *     login/ADDRESS   account id as big-endian u64: core authenticates by it; the address in lower case
  *     first/domain    the name of the domain that was made first: where <postmaster> without a domain belongs
- *     gone/ID         an account that was removed: its mail and its secret are still to be swept
+ *     gone/ID         an account that was removed: its mail and its password are still to be removed
  *
  * Every change of an address also raises `edits` in its domain's row and requires that row as it
  * was read. So changes within a domain are serialized, and a domain cannot go while an address
@@ -25,13 +25,13 @@ _Static_assert(DIRECTORY_ADDRESS_MAX + 8 <= STORE_KEY_MAX, "a login key fits");
 
 struct directory_address {
     str_t local;  /* unquoted, in lower case */
-    str_t domain; /* in lower case */
+    str_t domain; /* in lower-case A-labels */
     str_t text;   /* local@domain, quoted if it must be */
 };
 /* Reads "local@domain" as a person writes it. false: it is no address (or the arena is full). */
 bool directory_address_parse(str_t text, struct arena *a, struct directory_address *out);
-/* A DNS name with at least one label, letters, digits, hyphens; lower-cased copy without final
- * dot. */
+/* A DNS name with at least one label, letters, digits, hyphens, or U-labels; a copy in lower-case
+ * A-labels without final dot. */
 bool directory_domain_parse(str_t text, struct arena *a, str_t *out);
 /* local@domain, the local part quoted where it must be (RFC 5321 4.1.2). */
 str_t directory_address_text(str_t local, str_t domain, struct arena *a);
@@ -46,6 +46,7 @@ str_t directory_key_gone(uint64_t id, struct arena *a);
 #define DIRECTORY_PREFIX_DOM  STR("dom/")
 #define DIRECTORY_PREFIX_ADDR STR("addr/")
 #define DIRECTORY_PREFIX_ACCT STR("acct/")
+#define DIRECTORY_PREFIX_GONE STR("gone/")
 
 struct directory_domain {
     uint64_t edits; /* changes of the domain or of addresses in it */

@@ -8,6 +8,7 @@
 
 #include "post/mailbox.h"
 
+#define MAILBOX_KEY_CLOSED STR("f/-") /* no folder's: those have four bytes there */
 str_t mailbox_key_folder(uint32_t folder, struct arena *a);                      /* f/ */
 str_t mailbox_key_uids(uint32_t folder, struct arena *a);                        /* uid/ */
 str_t mailbox_prefix_messages(uint32_t folder, struct arena *a);                 /* u/FOLDER/ */

@@ -12,15 +12,16 @@
 struct queue_filter {
     bool by_id;
     queue_id_t id;
-    str_t domain;  /* of the destination or of a recipient; any case */
-    str_t sender;  /* the reverse-path, any case; "<>" for bounces */
+    str_t domain; /* of the destination or of a recipient; any case */
+    str_t sender; /* the reverse-path, any case; "<>" for bounces */
     bool by_state;
     enum queue_state state;
 };
 
 struct queue_item {
-    const struct queue_message *m;  /* NULL: its row is missing or damaged */
-    const struct queue_delivery *d; /* NULL: damaged; then only id, n, local are known. With a filter other than by_id such rows are left out */
+    const struct queue_message *m; /* NULL: its row is missing or damaged */
+    const struct queue_delivery *
+        d; /* NULL: damaged; then only id, n, local are known. With a filter other than by_id such rows are left out */
     queue_id_t id;
     uint16_t n;
     bool local;
@@ -28,37 +29,42 @@ struct queue_item {
 /* Return false to stop. What it is given lives during the call. */
 typedef bool queue_item_fn(void *user, const struct queue_item *item);
 /* Every delivery that matches, local ones first, each kind oldest message first. */
-enum store_rc queue_list(struct store *s, const struct queue_filter *f, queue_item_fn *fn, void *user);
+enum store_rc queue_list(struct store *s, const struct queue_filter *f, queue_item_fn *fn,
+                         void *user);
 
 enum queue_change {
-    QUEUE_RETRY,   /* due now; held ones stay held */
+    QUEUE_RETRY, /* due now; held ones stay held */
     QUEUE_HOLD,
     QUEUE_RELEASE, /* and due now */
     QUEUE_REMOVE,  /* without a word to the sender */
-    QUEUE_BOUNCE,  /* and the sender is told: 5.7.0, removed by the postmaster. Damaged deliveries cannot be bounced; QUEUE_REMOVE removes them */
+    QUEUE_BOUNCE, /* and the sender is told: 5.7.0, removed by the postmaster. Damaged deliveries cannot be bounced; QUEUE_REMOVE removes them */
 };
 /* Changes all that match; *changed counts deliveries that really changed. Stops at the first failure of the store. `hostname` is for bounces. */
-enum store_rc queue_change(struct env *env, str_t hostname, const struct queue_filter *f, enum queue_change what, size_t *changed);
+enum store_rc queue_change(struct env *env, str_t hostname, const struct queue_filter *f,
+                           enum queue_change what, size_t *changed);
 
 /* The whole story of one message. */
 struct queue_story {
-    bool found;            /* there is a message row, a delivery or an event */
+    bool found; /* there is a message row, a delivery or an event */
     bool m_damaged;
     bool has_m;
     struct queue_message m;
-    size_t ndeliveries;    /* what is still to be delivered */
+    size_t ndeliveries; /* what is still to be delivered */
     struct queue_delivery *deliveries;
-    size_t ndamaged;       /* deliveries and events whose rows cannot be read */
-    size_t nevents;        /* in the order of time */
+    size_t ndamaged; /* deliveries and events whose rows cannot be read */
+    size_t nevents;  /* in the order of time */
     struct queue_event *events;
-    bool truncated;        /* more events than fit QUEUE_STORY_EVENTS */
+    bool truncated; /* more events than fit QUEUE_STORY_EVENTS */
 };
-#define QUEUE_STORY_EVENTS 2000 /* the first so many: a 1,000-recipient message over five days of retries has fewer for each delivery than 40 */
-enum store_rc queue_story_read(struct store *s, queue_id_t id, struct arena *a, struct queue_story *out);
+#define QUEUE_STORY_EVENTS \
+    2000 /* the first so many: a 1,000-recipient message over five days of retries has fewer for each delivery than 40 */
+enum store_rc queue_story_read(struct store *s, queue_id_t id, struct arena *a,
+                               struct queue_story *out);
 
 /* Messages from or to an address (any case), newest first. Looks at no more than `look_max` messages; *cut: there were more. */
 typedef bool queue_found_fn(void *user, const struct queue_message *m);
 #define QUEUE_FIND_LOOK 20000
-enum store_rc queue_find(struct store *s, str_t address, size_t look_max, queue_found_fn *fn, void *user, bool *cut);
+enum store_rc queue_find(struct store *s, str_t address, size_t look_max, queue_found_fn *fn,
+                         void *user, bool *cut);
 
 #endif

@@ -7,9 +7,9 @@
 #include "post/queue_list.h"
 
 enum {
-    GROUP_ROWS = 40,   /* rows in one batch: require, put, event, content for each … */
+    GROUP_ROWS = 40, /* rows in one batch: require, put, event, content for each … */
     GROUP_BYTES = 400 << 10,
-    TRIES = 8,         /* of one row that keeps changing under us */
+    TRIES = 8, /* of one row that keeps changing under us */
     CHANGE_ARENA_MAX = 16 << 20,
 };
 
@@ -46,25 +46,35 @@ static bool applies(const struct change *c, const struct queue_listed *l)
     return l->readable && l->has_m;
 }
 
-static bool bounce_add(struct change *c, const struct queue_listed *l, struct store_batch *b, struct arena *a, struct queue_event *e)
+static bool bounce_add(struct change *c, const struct queue_listed *l, struct store_batch *b,
+                       struct arena *a, struct queue_event *e)
 {
     struct dsn_recipient *r = arena_array(a, l->d.nrcpt, sizeof *r);
     bool present;
     str_t header;
-    enum store_rc got = store_get1(c->env->store, QUEUE_PART, queue_key_chunk(l->item.id, 0, a), a, &present, &header);
+    enum store_rc got = store_get1(c->env->store, QUEUE_PART, queue_key_chunk(l->item.id, 0, a), a,
+                                   &present, &header);
     if (r == NULL)
         return false;
     for (size_t i = 0; i < l->d.nrcpt; i++)
-        r[i] = (struct dsn_recipient){.final = l->d.rcpt[i].address, .original = l->d.rcpt[i].original, .status = STR("5.7.0"),
-                                      .diagnostic = STR("removed from the queue by the postmaster")};
-    struct queue_bounce q = {.action = DSN_FAILED, .hostname = c->hostname, .m = &l->m, .recipients = r, .n = l->d.nrcpt,
+        r[i] =
+            (struct dsn_recipient){.final = l->d.rcpt[i].address,
+                                   .original = l->d.rcpt[i].original,
+                                   .status = STR("5.7.0"),
+                                   .diagnostic = STR("removed from the queue by the postmaster")};
+    struct queue_bounce q = {.action = DSN_FAILED,
+                             .hostname = c->hostname,
+                             .m = &l->m,
+                             .recipients = r,
+                             .n = l->d.nrcpt,
                              .header = got == STORE_OK && present ? header : STR_NONE};
     enum queue_bounce_rc rc = queue_bounce_add(c->env, &q, b, a, &e->bounce);
     e->bounced = rc == QUEUE_BOUNCE_MADE;
     return rc != QUEUE_BOUNCE_FAILED;
 }
 
-static bool event_add(struct change *c, const struct queue_listed *l, struct store_batch *b, struct arena *a, struct queue_event *e)
+static bool event_add(struct change *c, const struct queue_listed *l, struct store_batch *b,
+                      struct arena *a, struct queue_event *e)
 {
     size_t n = e->kind == QUEUE_EVENT_REMOVED && l->readable ? l->d.nrcpt : 0;
     e->results = arena_array(a, n, sizeof *e->results);
@@ -72,15 +82,19 @@ static bool event_add(struct change *c, const struct queue_listed *l, struct sto
     if (n > 0 && e->results == NULL)
         return false;
     for (size_t i = 0; i < n; i++)
-        e->results[i] = (struct queue_result){.address = l->d.rcpt[i].address, .outcome = QUEUE_DROPPED, .text = STR("removed by the operator")};
+        e->results[i] = (struct queue_result){.address = l->d.rcpt[i].address,
+                                              .outcome = QUEUE_DROPPED,
+                                              .text = STR("removed by the operator")};
     e->id = l->item.id;
     e->n = l->item.n;
     e->time_ms = c->env->wall_ms(c->env);
-    c->env->random(c->env, &e->serial, sizeof e->serial); /* two commands in one ms are two events */
+    c->env->random(c->env, &e->serial,
+                   sizeof e->serial); /* two commands in one ms are two events */
     return queue_event_add(e, b, a);
 }
 
-static bool row_add(struct change *c, const struct queue_listed *l, struct store_batch *b, struct arena *a)
+static bool row_add(struct change *c, const struct queue_listed *l, struct store_batch *b,
+                    struct arena *a)
 {
     struct queue_event e = {.kind = kind_of(c->what)};
     if (l->readable)
@@ -119,7 +133,8 @@ static enum store_rc reread(struct change *c, struct queue_listed *l, struct are
     *gone = rc == STORE_OK && v[0].rc == STORE_OK && !v[0].present;
     l->value = v[0].value;
     l->readable = v[0].rc == STORE_OK && queue_delivery_decode(l->key, l->value, a, &l->d);
-    l->has_m = v[1].rc == STORE_OK && v[1].present && queue_message_decode(v[1].value, l->item.id, a, &l->m);
+    l->has_m = v[1].rc == STORE_OK && v[1].present &&
+               queue_message_decode(v[1].value, l->item.id, a, &l->m);
     return rc;
 }
 
@@ -175,7 +190,8 @@ static bool change_page(void *user, struct queue_listed *v, size_t n, enum store
     struct change *c = user;
     for (size_t i = 0; i < n && *rc == STORE_OK;) {
         size_t k = 0, bytes = 0;
-        while (i + k < n && k < GROUP_ROWS && (k == 0 || bytes + 3 * v[i + k].value.len < GROUP_BYTES)) {
+        while (i + k < n && k < GROUP_ROWS &&
+               (k == 0 || bytes + 3 * v[i + k].value.len < GROUP_BYTES)) {
             bytes += 3 * v[i + k].value.len; /* required, put, and the recipients in the event */
             k++;
         }
@@ -194,8 +210,12 @@ static enum store_rc content_sweep(struct change *c, queue_id_t id)
     bool none = true;
     enum store_rc rc = STORE_OK;
     arena_init(&a, CHANGE_ARENA_MAX);
-    for (int local = 1; local >= 0 && rc == STORE_OK && none; local--) { /* dl first: it can turn into dr, never back */
-        struct store_scan q = {.part = QUEUE_PART, .keys_only = true, .rows_max = 1, .from = queue_key_prefix(local ? "dl" : "dr", id, &a)};
+    for (int local = 1; local >= 0 && rc == STORE_OK && none;
+         local--) { /* dl first: it can turn into dr, never back */
+        struct store_scan q = {.part = QUEUE_PART,
+                               .keys_only = true,
+                               .rows_max = 1,
+                               .from = queue_key_prefix(local ? "dl" : "dr", id, &a)};
         struct store_page p;
         q.end = store_prefix_end(&a, q.from);
         rc = store_scan(c->env->store, &q, &a, &p);
@@ -212,7 +232,8 @@ static enum store_rc content_sweep(struct change *c, queue_id_t id)
     return rc;
 }
 
-enum store_rc queue_change(struct env *env, str_t hostname, const struct queue_filter *f, enum queue_change what, size_t *changed)
+enum store_rc queue_change(struct env *env, str_t hostname, const struct queue_filter *f,
+                           enum queue_change what, size_t *changed)
 {
     struct change c = {.env = env, .hostname = hostname, .what = what};
     enum store_rc rc = queue_list_pages(env->store, f, change_page, &c);

@@ -1,6 +1,6 @@
 /* queue_list.c: deliveries page by page, each with its message. See queue_admin.h. */
-#include "post/queue_admin.h"
 #include "post/queue_list.h"
+#include "post/queue_admin.h"
 #include "post/queue_walk.h"
 
 enum { LIST_ROWS = 200 }; /* a page; its message rows are one get more */
@@ -27,10 +27,12 @@ static bool sender_matches(const struct queue_filter *f, const struct queue_mess
         return true;
     if (m == NULL)
         return false;
-    return str_eq(f->sender, STR("<>")) ? m->reverse_path.len == 0 : str_ieq(f->sender, m->reverse_path);
+    return str_eq(f->sender, STR("<>")) ? m->reverse_path.len == 0
+                                        : str_ieq(f->sender, m->reverse_path);
 }
 
-static bool row_take(const struct queue_filter *f, const struct store_row *row, struct arena *a, struct queue_listed *out)
+static bool row_take(const struct queue_filter *f, const struct store_row *row, struct arena *a,
+                     struct queue_listed *out)
 {
     *out = (struct queue_listed){.key = row->key, .value = row->value};
     if (!queue_key_delivery_parse(row->key, &out->item.id, &out->item.n, &out->item.local))
@@ -42,7 +44,8 @@ static bool row_take(const struct queue_filter *f, const struct store_row *row, 
 }
 
 /* The message rows of a page in one get (a second for the same message costs little). */
-static enum store_rc messages_read(struct store *s, struct queue_listed *v, size_t n, struct arena *a)
+static enum store_rc messages_read(struct store *s, struct queue_listed *v, size_t n,
+                                   struct arena *a)
 {
     str_t keys[LIST_ROWS];
     struct store_value values[LIST_ROWS] = {0};
@@ -58,7 +61,8 @@ static enum store_rc messages_read(struct store *s, struct queue_listed *v, size
     return rc;
 }
 
-static enum store_rc list_kind(struct store *s, const struct queue_filter *f, bool local, queue_listed_fn *fn, void *user, bool *go)
+static enum store_rc list_kind(struct store *s, const struct queue_filter *f, bool local,
+                               queue_listed_fn *fn, void *user, bool *go)
 {
     struct queue_walk w;
     char room[16];
@@ -97,7 +101,8 @@ static enum store_rc list_kind(struct store *s, const struct queue_filter *f, bo
     return rc;
 }
 
-enum store_rc queue_list_pages(struct store *s, const struct queue_filter *f, queue_listed_fn *fn, void *user)
+enum store_rc queue_list_pages(struct store *s, const struct queue_filter *f, queue_listed_fn *fn,
+                               void *user)
 {
     bool go = true;
     enum store_rc rc = list_kind(s, f, true, fn, user, &go);
@@ -121,7 +126,8 @@ static bool each(void *user, struct queue_listed *v, size_t n, enum store_rc *rc
     return true;
 }
 
-enum store_rc queue_list(struct store *s, const struct queue_filter *f, queue_item_fn *fn, void *user)
+enum store_rc queue_list(struct store *s, const struct queue_filter *f, queue_item_fn *fn,
+                         void *user)
 {
     struct one_by_one o = {fn, user};
     return queue_list_pages(s, f, each, &o);

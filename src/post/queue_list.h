@@ -13,6 +13,7 @@ struct queue_listed {
 };
 /* False: stop. *rc is what to stop with. */
 typedef bool queue_listed_fn(void *user, struct queue_listed *v, size_t n, enum store_rc *rc);
-enum store_rc queue_list_pages(struct store *s, const struct queue_filter *f, queue_listed_fn *fn, void *user);
+enum store_rc queue_list_pages(struct store *s, const struct queue_filter *f, queue_listed_fn *fn,
+                               void *user);
 
 #endif

@@ -7,7 +7,8 @@ enum { STORY_ROWS = 500, FIND_ROWS = 200 };
 /* ---- one message ---- */
 
 /* Keeps what the walk's page forgets: rows are decoded into the caller's arena. */
-static bool delivery_keep(struct queue_story *s, const struct store_row *row, struct arena *a, size_t *cap)
+static bool delivery_keep(struct queue_story *s, const struct store_row *row, struct arena *a,
+                          size_t *cap)
 {
     if (s->ndeliveries == *cap) {
         *cap = *cap == 0 ? 16 : *cap * 2;
@@ -18,14 +19,16 @@ static bool delivery_keep(struct queue_story *s, const struct store_row *row, st
             memcpy(v, s->deliveries, s->ndeliveries * sizeof *v);
         s->deliveries = v;
     }
-    if (!row->damaged && queue_delivery_decode(row->key, row->value, a, &s->deliveries[s->ndeliveries]))
+    if (!row->damaged &&
+        queue_delivery_decode(row->key, row->value, a, &s->deliveries[s->ndeliveries]))
         s->ndeliveries++;
     else
         s->ndamaged++;
     return !a->failed;
 }
 
-static bool event_keep(struct queue_story *s, const struct store_row *row, struct arena *a, size_t *cap)
+static bool event_keep(struct queue_story *s, const struct store_row *row, struct arena *a,
+                       size_t *cap)
 {
     if (s->nevents == QUEUE_STORY_EVENTS) {
         s->truncated = true;
@@ -47,9 +50,11 @@ static bool event_keep(struct queue_story *s, const struct store_row *row, struc
     return !a->failed;
 }
 
-typedef bool keep_fn(struct queue_story *s, const struct store_row *row, struct arena *a, size_t *cap);
+typedef bool keep_fn(struct queue_story *s, const struct store_row *row, struct arena *a,
+                     size_t *cap);
 
-static enum store_rc rows_keep(struct store *s, const char *kind, queue_id_t id, keep_fn *keep, struct arena *a, size_t *cap, struct queue_story *out)
+static enum store_rc rows_keep(struct store *s, const char *kind, queue_id_t id, keep_fn *keep,
+                               struct arena *a, size_t *cap, struct queue_story *out)
 {
     struct queue_walk w;
     enum store_rc rc;
@@ -62,7 +67,8 @@ static enum store_rc rows_keep(struct store *s, const char *kind, queue_id_t id,
     return rc;
 }
 
-enum store_rc queue_story_read(struct store *s, queue_id_t id, struct arena *a, struct queue_story *out)
+enum store_rc queue_story_read(struct store *s, queue_id_t id, struct arena *a,
+                               struct queue_story *out)
 {
     *out = (struct queue_story){0};
     struct store_value v = {0};
@@ -78,7 +84,8 @@ enum store_rc queue_story_read(struct store *s, queue_id_t id, struct arena *a, 
         rc = rows_keep(s, "dr", id, delivery_keep, a, &cap_d, out);
     if (rc == STORE_OK)
         rc = rows_keep(s, "t", id, event_keep, a, &cap_e, out);
-    out->found = out->has_m || out->m_damaged || out->ndeliveries > 0 || out->nevents > 0 || out->ndamaged > 0;
+    out->found = out->has_m || out->m_damaged || out->ndeliveries > 0 || out->nevents > 0 ||
+                 out->ndamaged > 0;
     return rc;
 }
 
@@ -126,7 +133,8 @@ static bool event_names(const struct store_row *row, str_t address, struct arena
     return false;
 }
 
-static void page_mark(struct find_page *f, const struct store_row *row, str_t address, struct arena *a)
+static void page_mark(struct find_page *f, const struct store_row *row, str_t address,
+                      struct arena *a)
 {
     queue_id_t id;
     if (!queue_key_id(row->key, &id))
@@ -136,7 +144,8 @@ static void page_mark(struct find_page *f, const struct store_row *row, str_t ad
         size_t mid = (lo + hi) / 2;
         int cmp = memcmp(f->m[mid].id.b, id.b, sizeof id.b);
         if (cmp == 0) {
-            f->hit[mid] = f->hit[mid] || (row->key.ptr[0] == 't' ? event_names(row, address, a) : delivery_names(row, address, a));
+            f->hit[mid] = f->hit[mid] || (row->key.ptr[0] == 't' ? event_names(row, address, a)
+                                                                 : delivery_names(row, address, a));
             return;
         }
         *(cmp > 0 ? &lo : &hi) = cmp > 0 ? mid + 1 : mid;
@@ -144,7 +153,8 @@ static void page_mark(struct find_page *f, const struct store_row *row, str_t ad
 }
 
 /* Rows of one kind between the page's oldest and newest message. */
-static enum store_rc page_look(struct store *s, const char *kind, struct find_page *f, str_t address, struct arena *a)
+static enum store_rc page_look(struct store *s, const char *kind, struct find_page *f,
+                               str_t address, struct arena *a)
 {
     struct queue_walk w;
     enum store_rc rc;
@@ -160,7 +170,8 @@ static enum store_rc page_look(struct store *s, const char *kind, struct find_pa
     return rc;
 }
 
-enum store_rc queue_find(struct store *s, str_t address, size_t look_max, queue_found_fn *fn, void *user, bool *cut)
+enum store_rc queue_find(struct store *s, str_t address, size_t look_max, queue_found_fn *fn,
+                         void *user, bool *cut)
 {
     struct queue_walk w;
     enum store_rc rc;

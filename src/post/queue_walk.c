@@ -35,4 +35,7 @@ bool queue_walk_next(struct queue_walk *w, enum store_rc *rc)
     return *rc == STORE_OK && w->page.n > 0;
 }
 
-void queue_walk_end(struct queue_walk *w) { arena_free(&w->arena); }
+void queue_walk_end(struct queue_walk *w)
+{
+    arena_free(&w->arena);
+}

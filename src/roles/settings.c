@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "mail/domain.h"
 #include "roles/settings_table.h"
 
 enum {
@@ -175,15 +176,16 @@ static bool route_add(cfg_t *cfg, cfg_t *route)
         return false;
     }
     struct settings_route *r = &s->routes[s->n_routes];
-    r->domain = arena_dup(parsing->arena, domain);
-    r->host = arena_dup(parsing->arena, host);
+    struct arena *a = parsing->arena;
+    /* in U-labels or A-labels; what cannot be either is no valid host below */
+    r->domain = domain_to_ascii(domain, a, &domain) ? arena_dup(a, domain) : STR_NONE;
+    r->host = domain_to_ascii(host, a, &host) ? arena_dup(a, host) : STR_NONE;
     if (!str_eq(domain, STR("*")) && !settings_host_valid(domain)) {
         fail(cfg->line,
              "route \"" STR_FMT "\": give a domain, or * for all that have no route of their own",
              STR_ARG(str_first(domain, 64)));
         return false;
     }
-    str_lower((char *)r->domain.ptr, r->domain.len); /* our own copy */
     if (!settings_host_valid(host)) {
         fail(cfg->line, "route \"" STR_FMT "\": host is missing or no host name or address",
              STR_ARG(domain));

@@ -16,7 +16,7 @@
 
 struct settings_route {
     str_t domain;  /* "example.org", or "*" for all that have no row of their own (the smarthost) */
-    str_t host;    /* a name or address */
+    str_t host;    /* a name or address; both names in A-labels, lower case */
     uint16_t port; /* 25 unless given */
     bool use_mx;   /* look the host's MX up; else its addresses alone (the default) */
 };

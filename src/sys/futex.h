@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sys/blocking.h"
 #include "sys/clock.h"
 
 struct wake {
@@ -42,12 +43,14 @@ static inline bool wake_wait(struct wake *w, int64_t deadline_ms)
         return true;
     struct timespec until = sys_timespec(deadline_ms);
     struct timespec *limit = deadline_ms == INT64_MAX ? NULL : &until;
+    blocking_begin();
     while (!wake_is_set(w))
         if (syscall(SYS_futex, &w->state, FUTEX_WAIT_BITSET_PRIVATE, 2, limit, NULL,
                     FUTEX_BITSET_MATCH_ANY) != 0 &&
             errno == ETIMEDOUT)
-            return wake_is_set(w);
-    return true;
+            break;
+    blocking_end();
+    return wake_is_set(w);
 }
 
 #endif

@@ -1,7 +1,6 @@
-/* server.c: life of a server, its workers and their loop: see server_internal.h.
+/* server.c: life of a server, and what an event means: see server_internal.h.
  *
- * A worker takes one event at a time, because its turn may wait for long, and events it had taken along would wait with it. There is
- * always one more worker than there are turns under way, up to the limit: the last idle one starts the next before it begins. */
+ * A worker takes one event at a time, because its turn may wait for long, and events it had taken along would wait with it. */
 #include "sys/server.h"
 
 #include <errno.h>
@@ -18,34 +17,6 @@
 
 #define TIMER_BATCH  64   /* connections whose time is up, served by one worker in a row */
 #define STOP_WAIT_MS 5000 /* then connections are shut down under the workers' hands */
-
-static void *worker_main(void *arg);
-
-static void worker_start(struct server *s)
-{
-    int n = atomic_load(&s->workers);
-    do {
-        if (n >= s->limits.workers_max)
-            return;
-    } while (!atomic_compare_exchange_weak(&s->workers, &n, n + 1));
-    pthread_t t;
-    if (pthread_create(&t, NULL, worker_main, s) == 0)
-        pthread_detach(t);
-    else
-        atomic_fetch_sub(&s->workers, 1); /* those there are go on */
-}
-
-/* Counts this worker out, unless that would leave fewer than `keep`. */
-static bool worker_leave(struct server *s, int keep)
-{
-    pthread_mutex_lock(&s->workers_lock);
-    int n = atomic_load(&s->workers);
-    while (n > keep && !atomic_compare_exchange_weak(&s->workers, &n, n - 1))
-        ;
-    pthread_cond_broadcast(&s->workers_gone);
-    pthread_mutex_unlock(&s->workers_lock);
-    return n > keep;
-}
 
 static void arm_timer_event(struct server *s, int op)
 {
@@ -65,7 +36,7 @@ static void timer_turn(struct server *s, char *buffer)
         served_turn(s, due[i], false, buffer);
 }
 
-static void dispatch(struct server *s, const struct epoll_event *e, char *buffer)
+void server_dispatch(struct server *s, const struct epoll_event *e, char *buffer)
 {
     uint32_t index = (uint32_t)e->data.u64;
     if (index == EVENT_STOP)
@@ -85,39 +56,6 @@ static void dispatch(struct server *s, const struct epoll_event *e, char *buffer
         served_hang_up(s, c); /* error or hang-up, with output held back and nothing to read */
     else
         served_turn(s, c, true, buffer);
-}
-
-/* One event; false: none for a long time. */
-static bool next_event(struct server *s, struct epoll_event *e)
-{
-    atomic_fetch_add(&s->idle, 1);
-    int n = epoll_wait(s->epoll_fd, e, 1, SERVER_IDLE_MS);
-    int idle = atomic_fetch_sub(&s->idle, 1) - 1;
-    if (n == 1 && idle == 0 && !atomic_load(&s->stopping))
-        worker_start(s);
-    if (n < 0)
-        must(errno == EINTR);
-    if (n != 1)
-        e->data.u64 = EVENT_STOP; /* nothing to do */
-    return n != 0;
-}
-
-static void *worker_main(void *arg)
-{
-    struct server *s = arg;
-    char *buffer = malloc(SERVER_READ_SIZE);
-    struct epoll_event e;
-    bool left = false;
-    while (buffer != NULL && !left && !atomic_load(&s->stopping)) {
-        if (!next_event(s, &e))
-            left = worker_leave(s, SERVER_WORKERS_KEPT);
-        else if (!atomic_load(&s->stopping))
-            dispatch(s, &e, buffer);
-    }
-    free(buffer);
-    if (!left)
-        (void)worker_leave(s, 0);
-    return NULL;
 }
 
 /* ---- life ---- */
@@ -164,33 +102,17 @@ struct server *server_new(const struct server_session_ops *ops, void *user,
     pthread_cond_init(&s->workers_gone, NULL);
     pthread_mutex_init(&s->table_lock, NULL);
     pthread_mutex_init(&s->timers_lock, NULL);
-    if (make_table(s) && make_events(s))
-        worker_start(s);
-    if (atomic_load(&s->workers) == 0) {
-        server_free(s);
-        return NULL;
-    }
-    return s;
+    sem_init(&s->places, 0, 0);
+    sem_init(&s->watch_stop, 0, 0);
+    if (make_table(s) && make_events(s) && workers_start(s))
+        return s;
+    server_free(s);
+    return NULL;
 }
 
 size_t server_connections(struct server *s)
 {
     return atomic_load(&s->connections);
-}
-
-/* Waits until all workers have ended; false: not by then. */
-static bool wait_workers(struct server *s, int64_t deadline_ms)
-{
-    struct timespec until = sys_timespec(deadline_ms);
-    int late = 0;
-    pthread_mutex_lock(&s->workers_lock);
-    while (atomic_load(&s->workers) > 0 && late == 0)
-        late = deadline_ms == INT64_MAX ? pthread_cond_wait(&s->workers_gone, &s->workers_lock)
-                                        : pthread_cond_clockwait(&s->workers_gone, &s->workers_lock,
-                                                                 CLOCK_MONOTONIC, &until);
-    bool gone = atomic_load(&s->workers) == 0;
-    pthread_mutex_unlock(&s->workers_lock);
-    return gone;
 }
 
 static void each_open(struct server *s, void (*visit)(struct server *s, struct served *c))
@@ -214,12 +136,12 @@ void server_stop(struct server *s)
         return;
     const uint64_t one = 1;
     must(write(s->stop_fd, &one, sizeof one) == sizeof one);
-    if (!wait_workers(s, sys_mono_ms() + STOP_WAIT_MS)) {
+    if (!workers_stop(s, sys_mono_ms() + STOP_WAIT_MS)) {
         pthread_mutex_lock(
             &s->table_lock); /* served_free takes it before the number is another's */
         each_open(s, shut);
         pthread_mutex_unlock(&s->table_lock);
-        (void)wait_workers(s, INT64_MAX);
+        (void)workers_stop(s, INT64_MAX);
     }
     each_open(s, served_goodbye); /* no other thread is left */
 }
@@ -228,9 +150,8 @@ void server_free(struct server *s)
 {
     if (s == NULL)
         return;
-    if (atomic_load(&s->workers) > 0 || !atomic_load(&s->stopping))
-        if (s->stop_fd >= 0)
-            server_stop(s);
+    if (s->stop_fd >= 0)
+        server_stop(s);
     for (uint32_t i = 0; i < s->n_listeners; i++) {
         close(s->listeners[i]->fd);
         free(s->listeners[i]);
@@ -244,6 +165,8 @@ void server_free(struct server *s)
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         if (fds[i] >= 0)
             close(fds[i]);
+    sem_destroy(&s->places);
+    sem_destroy(&s->watch_stop);
     pthread_mutex_destroy(&s->workers_lock);
     pthread_cond_destroy(&s->workers_gone);
     pthread_mutex_destroy(&s->table_lock);

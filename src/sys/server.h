@@ -45,8 +45,11 @@ struct server_limits {
     bool (*exempt)(
         void *user,
         const struct netaddr *peer); /* true: per_address_max does not hold; NULL: for nobody */
-    const char *refuse_text;         /* "421 4.3.2 too many connections\r\n" */
-    int output_stall_ms; /* a peer that takes nothing of its output for so long is cut off */
+    /* Handlers say when they sleep (sys/blocking.h), in store calls too: then no more workers run at once than there are processors,
+     * with less than half the switches between threads. False: a worker more than there are turns, whatever they do. */
+    bool handlers_tell;
+    const char *refuse_text; /* "421 4.3.2 too many connections\r\n" */
+    int output_stall_ms;     /* a peer that takes nothing of its output for so long is cut off */
 };
 
 struct server;

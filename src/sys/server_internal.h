@@ -1,6 +1,7 @@
 /* server_internal.h: what the files of server.h share.
  *
- *     server.c          life, workers, the event loop
+ *     server.c          life, events
+ *     server_workers.c  how many threads run
  *     server_accept.c   listeners, limits
  *     server_turn.c     one turn of one connection: flush, feed, park
  *     server_table.c    the table of connections, who owns one, timers
@@ -18,6 +19,7 @@
 #define SYS_SERVER_INTERNAL_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "base/heap.h"
@@ -69,7 +71,15 @@ struct server {
     void *user;
     int epoll_fd, timer_fd, stop_fd;
     _Atomic bool stopping;
-    _Atomic int workers, idle;
+    _Atomic int workers, active, waiting,
+        parked; /* all; in a turn or waiting; waiting for an event; neither */
+    _Atomic uint64_t turns;
+    int active_max;
+    _Atomic int
+        extra; /* more than active_max may be active: for those that sleep without saying so */
+    sem_t places, watch_stop;
+    pthread_t watch;
+    bool watching;
     pthread_mutex_t workers_lock;
     pthread_cond_t workers_gone;
 
@@ -92,6 +102,16 @@ struct server {
 #define EVENT_STOP      UINT32_MAX
 #define EVENT_TIMER     (UINT32_MAX - 1)
 #define EVENT_LISTENERS (UINT32_MAX - 2 * SERVER_LISTENERS)
+
+/* server.c */
+struct epoll_event;
+void server_dispatch(struct server *s, const struct epoll_event *e, char *buffer);
+
+/* server_workers.c */
+bool workers_start(struct server *s);
+bool workers_stop(
+    struct server *s,
+    int64_t deadline_ms); /* after `stopping` is set; false: not all have ended by then */
 
 /* server_table.c */
 struct served *served_at(struct server *s, uint32_t index);

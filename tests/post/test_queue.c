@@ -45,9 +45,19 @@ static void id_text(void **state)
 
 static struct queue_message some_message(queue_id_t id)
 {
-    return (struct queue_message){.id = id, .arrived_ms = 123456789, .size = 99, .chunks = 2, .body_8bit = true, .single = true,
-                                  .last_resort = true, .next_n = 5, .reverse_path = STR("a@b.test"), .client = STR("192.0.2.1:4711"),
-                                  .helo = STR("h"), .protocol = STR("ESMTP"), .envelope_id = STR("e")};
+    return (struct queue_message){.id = id,
+                                  .arrived_ms = 123456789,
+                                  .size = 99,
+                                  .chunks = 2,
+                                  .body_8bit = true,
+                                  .single = true,
+                                  .last_resort = true,
+                                  .next_n = 5,
+                                  .reverse_path = STR("a@b.test"),
+                                  .client = STR("192.0.2.1:4711"),
+                                  .helo = STR("h"),
+                                  .protocol = STR("ESMTP"),
+                                  .envelope_id = STR("e")};
 }
 
 static void message_record(void **state)
@@ -74,9 +84,20 @@ static void message_record(void **state)
 static void delivery_record(void **state)
 {
     (void)state;
-    struct queue_rcpt r[2] = {{STR("x@y.test"), STR("alias@us.test"), false}, {STR("z@y.test"), STR_NONE, true}};
-    struct queue_delivery d = {.id = queue_id_new(&fe.env), .n = 300, .state = QUEUE_HELD, .warned = true, .attempts = 4, .arrived_ms = 11,
-                               .next_ms = 22, .domain = STR("y.test"), .reason = STR("why"), .nrcpt = 2, .rcpt = r}, back;
+    struct queue_rcpt r[2] = {{STR("x@y.test"), STR("alias@us.test"), false},
+                              {STR("z@y.test"), STR_NONE, true}};
+    struct queue_delivery d = {.id = queue_id_new(&fe.env),
+                               .n = 300,
+                               .state = QUEUE_HELD,
+                               .warned = true,
+                               .attempts = 4,
+                               .arrived_ms = 11,
+                               .next_ms = 22,
+                               .domain = STR("y.test"),
+                               .reason = STR("why"),
+                               .nrcpt = 2,
+                               .rcpt = r},
+                          back;
     struct buf b;
     struct queue_due due;
     buf_init(&b, 65536);
@@ -84,11 +105,13 @@ static void delivery_record(void **state)
     str_t key = queue_key_delivery(d.id, d.n, false, &a);
     assert_true(queue_delivery_decode(key, buf_str(&b), &a, &back));
     assert_int_equal(back.n, 300);
-    assert_true(back.state == QUEUE_HELD && back.warned && !back.local && back.attempts == 4 && back.next_ms == 22);
+    assert_true(back.state == QUEUE_HELD && back.warned && !back.local && back.attempts == 4 &&
+                back.next_ms == 22);
     assert_int_equal(back.nrcpt, 2);
     assert_true(str_eq(back.rcpt[0].original, STR("alias@us.test")) && back.rcpt[1].utf8);
     assert_true(queue_due_decode(key, buf_str(&b), &due));
-    assert_true(due.next_ms == 22 && str_eq(due.domain, STR("y.test")) && due.n == 300 && due.state == QUEUE_HELD);
+    assert_true(due.next_ms == 22 && str_eq(due.domain, STR("y.test")) && due.n == 300 &&
+                due.state == QUEUE_HELD);
     for (size_t cut = 0; cut < b.len; cut++)
         assert_false(queue_delivery_decode(key, str_first(buf_str(&b), cut), &a, &back));
     assert_false(queue_delivery_decode(STR("m/0123456789"), buf_str(&b), &a, &back));
@@ -101,17 +124,29 @@ static void event_record(void **state)
     struct queue_result r[3] = {{STR("a@x"), QUEUE_DELIVERED, 250, STR("2.0.0"), STR("ok")},
                                 {STR("b@x"), QUEUE_DELIVERED, 250, STR("2.0.0"), STR("ok")},
                                 {STR("c@x"), QUEUE_FAILED, 550, STR("5.1.1"), STR("no")}};
-    struct queue_event e = {.id = queue_id_new(&fe.env), .time_ms = 77, .n = 3, .kind = QUEUE_EVENT_ATTEMPT, .serial = 9, .host = STR("mx"),
-                            .addr = STR("192.0.2.1:25"), .next_ms = 88, .bounced = true, .bounce = queue_id_new(&fe.env), .nresults = 3,
-                            .results = r}, back;
+    struct queue_event e = {.id = queue_id_new(&fe.env),
+                            .time_ms = 77,
+                            .n = 3,
+                            .kind = QUEUE_EVENT_ATTEMPT,
+                            .serial = 9,
+                            .host = STR("mx"),
+                            .addr = STR("192.0.2.1:25"),
+                            .next_ms = 88,
+                            .bounced = true,
+                            .bounce = queue_id_new(&fe.env),
+                            .nresults = 3,
+                            .results = r},
+                       back;
     struct buf b;
     buf_init(&b, 65536);
     assert_true(queue_event_encode(&e, &b));
     str_t key = queue_event_key(&e, &a);
     assert_true(queue_event_decode(key, buf_str(&b), &a, &back));
-    assert_true(back.time_ms == 77 && back.n == 3 && back.serial == 9 && back.bounced && !back.warned && back.nresults == 3);
+    assert_true(back.time_ms == 77 && back.n == 3 && back.serial == 9 && back.bounced &&
+                !back.warned && back.nresults == 3);
     assert_true(queue_id_eq(back.bounce, e.bounce));
-    assert_true(str_eq(back.results[1].text, STR("ok")) && str_eq(back.results[1].address, STR("b@x")) && back.results[1].code == 250);
+    assert_true(str_eq(back.results[1].text, STR("ok")) &&
+                str_eq(back.results[1].address, STR("b@x")) && back.results[1].code == 250);
     assert_int_equal(back.results[2].outcome, QUEUE_FAILED);
     for (size_t cut = 0; cut < b.len; cut++)
         assert_false(queue_event_decode(key, str_first(buf_str(&b), cut), &a, &back));
@@ -127,9 +162,11 @@ static void event_largest(void **state)
     memset(address, 'a', sizeof address);
     for (int i = 0; i < 100; i++) {
         memset(text[i], 'a' + i % 26, sizeof text[i]);
-        r[i] = (struct queue_result){str_of(address, sizeof address), QUEUE_DEFERRED, 451, STR("4.7.100"), str_of(text[i], sizeof text[i])};
+        r[i] = (struct queue_result){str_of(address, sizeof address), QUEUE_DEFERRED, 451,
+                                     STR("4.7.100"), str_of(text[i], sizeof text[i])};
     }
-    struct queue_event e = {.kind = QUEUE_EVENT_ATTEMPT, .host = str_of(address, 255), .nresults = 100, .results = r};
+    struct queue_event e = {
+        .kind = QUEUE_EVENT_ATTEMPT, .host = str_of(address, 255), .nresults = 100, .results = r};
     struct buf b;
     buf_init(&b, STORE_VALUE_MAX);
     assert_true(queue_event_encode(&e, &b));
@@ -141,13 +178,17 @@ static void event_largest(void **state)
 static size_t count(const char *prefix)
 {
     struct store_page p;
-    struct store_scan q = {.part = QUEUE_PART, .from = str_c(prefix), .end = store_prefix_end(&a, str_c(prefix)), .keys_only = true};
+    struct store_scan q = {.part = QUEUE_PART,
+                           .from = str_c(prefix),
+                           .end = store_prefix_end(&a, str_c(prefix)),
+                           .keys_only = true};
     assert_int_equal(store_scan(fe.env.store, &q, &a, &p), STORE_OK);
     assert_false(p.more);
     return p.n;
 }
 
-static enum store_rc put_in(size_t size, const struct queue_in_rcpt *r, size_t n, struct queue_message *m)
+static enum store_rc put_in(size_t size, const struct queue_in_rcpt *r, size_t n,
+                            struct queue_message *m)
 {
     struct queue_in *in = queue_in_begin(&fe.env);
     char piece[1000];
@@ -172,7 +213,9 @@ static void content_is(const struct queue_message *m, size_t size)
     for (uint32_t k = 0; k < m->chunks; k++) {
         bool present;
         str_t v;
-        assert_int_equal(store_get1(fe.env.store, QUEUE_PART, queue_key_chunk(m->id, k, &a), &a, &present, &v), STORE_OK);
+        assert_int_equal(
+            store_get1(fe.env.store, QUEUE_PART, queue_key_chunk(m->id, k, &a), &a, &present, &v),
+            STORE_OK);
         assert_true(present);
         for (size_t i = 0; i < v.len; i++, at++)
             assert_int_equal(v.ptr[i], 'a' + at % 23);
@@ -183,7 +226,14 @@ static void content_is(const struct queue_message *m, size_t size)
 static void sizes(void **state)
 {
     (void)state;
-    static const size_t size[] = {0, 1, STORE_CHUNK - 1, STORE_CHUNK, STORE_CHUNK + 1, 3 * STORE_CHUNK, 3 * STORE_CHUNK + 7, 2 << 20};
+    static const size_t size[] = {0,
+                                  1,
+                                  STORE_CHUNK - 1,
+                                  STORE_CHUNK,
+                                  STORE_CHUNK + 1,
+                                  3 * STORE_CHUNK,
+                                  3 * STORE_CHUNK + 7,
+                                  2 << 20};
     struct queue_in_rcpt r = {STR("u@d.test"), STR("d.test"), false, false};
     for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
         struct queue_message m;
@@ -210,8 +260,8 @@ static void groups(void **state)
     struct queue_message m;
     assert_int_equal(put_in(10, r, 250, &m), STORE_OK);
     assert_false(m.single);
-    assert_int_equal(count("dl/"), 1);  /* 99 */
-    assert_int_equal(count("dr/"), 2);  /* a.test 100, b.test 50 */
+    assert_int_equal(count("dl/"), 1); /* 99 */
+    assert_int_equal(count("dr/"), 2); /* a.test 100, b.test 50 */
     assert_int_equal(m.next_n, 3);
     assert_int_equal(put_in(10, r, 0, &m), STORE_LIMIT);
 }
@@ -225,7 +275,9 @@ static void many(void **state)
     struct queue_in_rcpt *r = arena_array(&a, 1000, sizeof *r);
     for (size_t i = 0; i < 1000; i++) {
         str_t d = arena_fmt(&a, "d%zu." STR_FMT, i, STR_ARG(str_of(local, sizeof local)));
-        r[i] = (struct queue_in_rcpt){arena_fmt(&a, STR_FMT "@" STR_FMT, STR_ARG(str_of(local, 60)), STR_ARG(d)), d, false, false};
+        r[i] = (struct queue_in_rcpt){
+            arena_fmt(&a, STR_FMT "@" STR_FMT, STR_ARG(str_of(local, 60)), STR_ARG(d)), d, false,
+            false};
     }
     struct queue_message m;
     assert_int_equal(put_in(100, r, 1000, &m), STORE_OK);
@@ -297,8 +349,15 @@ static void bounce_rows(void **state)
     static char long_text[4096];
     memset(long_text, 'w', sizeof long_text);
     for (int i = 0; i < 100; i++)
-        r[i] = (struct dsn_recipient){.final = STR("u@d.test"), .status = STR("5.1.1"), .diagnostic = str_of(long_text, sizeof long_text)};
-    struct queue_bounce q = {.action = DSN_FAILED, .hostname = STR("us.test"), .m = &m, .recipients = r, .n = 100, .header = str_of(header, sizeof header)};
+        r[i] = (struct dsn_recipient){.final = STR("u@d.test"),
+                                      .status = STR("5.1.1"),
+                                      .diagnostic = str_of(long_text, sizeof long_text)};
+    struct queue_bounce q = {.action = DSN_FAILED,
+                             .hostname = STR("us.test"),
+                             .m = &m,
+                             .recipients = r,
+                             .n = 100,
+                             .header = str_of(header, sizeof header)};
     struct store_batch b;
     queue_id_t id;
     store_batch_init(&b, QUEUE_PART, &a);
@@ -306,9 +365,12 @@ static void bounce_rows(void **state)
     assert_int_equal(store_commit(fe.env.store, &b), STORE_OK); /* the largest one fits a batch */
     bool present;
     str_t v;
-    assert_int_equal(store_get1(fe.env.store, QUEUE_PART, queue_key_message(id, &a), &a, &present, &v), STORE_OK);
+    assert_int_equal(
+        store_get1(fe.env.store, QUEUE_PART, queue_key_message(id, &a), &a, &present, &v),
+        STORE_OK);
     assert_true(present && queue_message_decode(v, id, &a, &n));
-    assert_true(n.bounce && n.last_resort && n.single && n.reverse_path.len == 0); /* it had no sender: for the postmaster */
+    assert_true(n.bounce && n.last_resort && n.single &&
+                n.reverse_path.len == 0); /* it had no sender: for the postmaster */
     assert_int_equal(count("dl/"), 1);
     assert_int_equal(count("c/"), n.chunks);
     assert_true(n.chunks > 1);

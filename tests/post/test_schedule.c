@@ -30,11 +30,15 @@ static int teardown(void **state)
 
 static queue_id_t id_of(uint32_t k)
 {
-    queue_id_t id = {{0, 1, 2, 3, 4, 5, (uint8_t)(k >> 24), (uint8_t)(k >> 16), (uint8_t)(k >> 8), (uint8_t)k}};
+    queue_id_t id = {
+        {0, 1, 2, 3, 4, 5, (uint8_t)(k >> 24), (uint8_t)(k >> 16), (uint8_t)(k >> 8), (uint8_t)k}};
     return id;
 }
 
-static uint32_t of_id(queue_id_t id) { return (uint32_t)id.b[6] << 24 | (uint32_t)id.b[7] << 16 | (uint32_t)id.b[8] << 8 | id.b[9]; }
+static uint32_t of_id(queue_id_t id)
+{
+    return (uint32_t)id.b[6] << 24 | (uint32_t)id.b[7] << 16 | (uint32_t)id.b[8] << 8 | id.b[9];
+}
 
 static void retry_table(void **state)
 {
@@ -59,7 +63,8 @@ static void clock_jumps(void **state)
     assert_int_equal(schedule_delay_ms(&policy, now + 5000, now), 5000);
     assert_int_equal(schedule_delay_ms(&policy, now - 5000, now), -5000);
     assert_int_equal(schedule_delay_ms(&policy, now + 4 * 3600000, now), 4 * 3600000);
-    assert_int_equal(schedule_delay_ms(&policy, now + 6 * 3600000, now), 0); /* no retry is so far away */
+    assert_int_equal(schedule_delay_ms(&policy, now + 6 * 3600000, now),
+                     0); /* no retry is so far away */
     assert_int_equal(schedule_delay_ms(&policy, INT64_MAX, -5), 0);
     assert_true(schedule_delay_ms(&policy, INT64_MIN, 5) <= 0);
 }
@@ -120,7 +125,8 @@ static void moves(void **state)
     struct schedule_entry e;
     int64_t now = fe.mono;
     assert_true(schedule_put(s, id_of(1), 0, STR("d"), now + 1000));
-    assert_true(schedule_put(s, id_of(1), 0, STR("d"), now + 2000)); /* the same: moved, not doubled */
+    assert_true(
+        schedule_put(s, id_of(1), 0, STR("d"), now + 2000)); /* the same: moved, not doubled */
     assert_int_equal(schedule_count(s), 1);
     assert_null(schedule_take(s, now + 1500, &e));
     struct schedule_dest *d = schedule_take(s, now + 2000, &e);
@@ -199,8 +205,10 @@ static void back_off(void **state)
         assert_true(str_eq(schedule_dest_domain(up), STR("up")));
         assert_null(schedule_take(s, fe.mono + 10, &e));
     }
-    assert_in_range(schedule_next_ms(s), fe.mono + 240000, fe.mono + 360000); /* the whole destination: 5 min ± 20 % */
-    assert_true(schedule_put(s, id_of(2), 0, STR("down"), fe.mono - 1));   /* retry by hand ends that */
+    assert_in_range(schedule_next_ms(s), fe.mono + 240000,
+                    fe.mono + 360000); /* the whole destination: 5 min ± 20 % */
+    assert_true(
+        schedule_put(s, id_of(2), 0, STR("down"), fe.mono - 1)); /* retry by hand ends that */
     assert_non_null(schedule_take(s, fe.mono + 10, &e));
 }
 
@@ -232,7 +240,8 @@ static void memory(void **state)
     assert_int_equal(schedule_count(s), N);
     size_t per_entry = schedule_bytes(s) / N;
     print_message("%zu bytes for each delivery with a destination of its own\n", per_entry);
-    assert_true(per_entry + 16 < 256u * 1024 * 1024 / 1000000); /* 16: malloc's own, for the destination */
+    assert_true(per_entry + 16 <
+                256u * 1024 * 1024 / 1000000); /* 16: malloc's own, for the destination */
 }
 
 int main(void)

@@ -24,7 +24,7 @@
 /* Servers: NAME.test has the address 192.0.2.K. */
 enum { AT_ONE = 1, AT_TWO, AT_DOWN, AT_SENDER, AT_DROP, AT_GREY };
 
-struct got { /* a message a server said 250 to, for one recipient */
+struct got {                         /* a message a server said 250 to, for one recipient */
     char to[64], tag[32], text[400]; /* tag: X-Test of its header */
 };
 
@@ -35,8 +35,8 @@ static struct world {
     struct local *local;
     uint64_t steps, end_at; /* network operations so far; the one that never returns (0: none) */
     bool ended;
-    bool down, grey;          /* AT_DOWN refuses connections; AT_GREY says 450 */
-    void (*at_dot)(void);     /* called when a server has a whole message, before it answers */
+    bool down, grey;      /* AT_DOWN refuses connections; AT_GREY says 450 */
+    void (*at_dot)(void); /* called when a server has a whole message, before it answers */
     size_t ngot, connections, max_connections;
     struct got got[WORLD_MAIL_MAX];
 } w;
@@ -200,8 +200,8 @@ static void peer_close(struct conn *c)
     free(p);
 }
 
-static enum rc world_connect(struct env *e, const struct netaddr *to, const struct netaddr *from, int64_t deadline_ms, struct conn **out,
-                             struct err *err)
+static enum rc world_connect(struct env *e, const struct netaddr *to, const struct netaddr *from,
+                             int64_t deadline_ms, struct conn **out, struct err *err)
 {
     static const struct conn_ops ops = {peer_read, peer_write, peer_close};
     (void)e;
@@ -233,9 +233,11 @@ static enum rc world_connect(struct env *e, const struct netaddr *to, const stru
     return RC_OK;
 }
 
-static void world_dns(struct env *e, str_t name, enum dns_type type, int64_t deadline_ms, struct arena *a, struct dns_answer *out)
+static void world_dns(struct env *e, str_t name, enum dns_type type, int64_t deadline_ms,
+                      struct arena *a, struct dns_answer *out)
 {
-    static const char *const names[] = {NULL, "one.test", "two.test", "down.test", "sender.test", "drop.test", "grey.test"};
+    static const char *const names[] = {NULL,          "one.test",  "two.test", "down.test",
+                                        "sender.test", "drop.test", "grey.test"};
     (void)e;
     (void)deadline_ms;
     *out = (struct dns_answer){.status = DNS_NXDOMAIN};
@@ -316,7 +318,8 @@ static void world_begin(uint64_t seed)
     must(directory_domain_add(s, STR("us.test"), &err) == RC_OK);
     must(directory_account_add(s, STR("a@us.test"), &id, &err) == RC_OK && id == 1);
     must(directory_account_add(s, STR("b@us.test"), &id, &err) == RC_OK && id == 2);
-    str_t both[] = {STR("a@us.test"), STR("x@one.test")}, mixed[] = {STR("a@us.test"), STR("nobody@us.test"), STR("y@two.test")};
+    str_t both[] = {STR("a@us.test"), STR("x@one.test")},
+          mixed[] = {STR("a@us.test"), STR("nobody@us.test"), STR("y@two.test")};
     str_t loop = STR("loop@us.test"), loop2 = STR("loop2@us.test");
     must(directory_alias_set(s, STR("both@us.test"), both, 2, &err) == RC_OK);
     must(directory_alias_set(s, STR("mixed@us.test"), mixed, 3, &err) == RC_OK);
@@ -332,7 +335,8 @@ static void world_finish(void)
 }
 
 /* One message in, with its tag in the header. `to` is addresses separated by blanks. */
-static enum store_rc world_send(const char *tag, const char *from, const char *to, size_t size, queue_id_t *id)
+static enum store_rc world_send(const char *tag, const char *from, const char *to, size_t size,
+                                queue_id_t *id)
 {
     struct queue_in_rcpt r[100];
     size_t n = 0;
@@ -344,7 +348,8 @@ static enum store_rc world_send(const char *tag, const char *from, const char *t
         }
         size_t at = 0;
         str_rfind(one, '@', &at);
-        r[n++] = (struct queue_in_rcpt){one, str_from(one, at + 1), str_eq(str_from(one, at + 1), STR("us.test")), false};
+        r[n++] = (struct queue_in_rcpt){one, str_from(one, at + 1),
+                                        str_eq(str_from(one, at + 1), STR("us.test")), false};
     }
     char head[200];
     struct queue_in *in = queue_in_begin(&w.fe.env);
@@ -358,7 +363,8 @@ static enum store_rc world_send(const char *tag, const char *from, const char *t
         queue_in_abort(in);
         return rc;
     }
-    struct queue_message m = {.reverse_path = str_c(from), .client = STR("192.0.2.99:1"), .protocol = STR("ESMTP")};
+    struct queue_message m = {
+        .reverse_path = str_c(from), .client = STR("192.0.2.99:1"), .protocol = STR("ESMTP")};
     rc = queue_in_commit(in, &m, r, n);
     if (id != NULL)
         *id = mine;
@@ -379,7 +385,8 @@ static size_t world_now(void)
 /* To the next thing that is due, if it is within `ms`. */
 static bool world_next(int64_t ms)
 {
-    int64_t c = agenda_next_ms(&w.courier->carrier.agenda), l = agenda_next_ms(&w.local->carrier.agenda);
+    int64_t c = agenda_next_ms(&w.courier->carrier.agenda),
+            l = agenda_next_ms(&w.local->carrier.agenda);
     int64_t next = c < l ? c : l;
     if (next == INT64_MAX || next - w.fe.mono > ms)
         return false;
@@ -404,7 +411,10 @@ static size_t world_rows(const char *prefix)
     struct arena a;
     arena_init(&a, 64 << 20);
     struct store_page p;
-    struct store_scan q = {.part = QUEUE_PART, .from = str_c(prefix), .end = store_prefix_end(&a, str_c(prefix)), .keys_only = true};
+    struct store_scan q = {.part = QUEUE_PART,
+                           .from = str_c(prefix),
+                           .end = store_prefix_end(&a, str_c(prefix)),
+                           .keys_only = true};
     must(store_scan(w.fe.env.store, &q, &a, &p) == STORE_OK && !p.more);
     size_t n = p.n;
     arena_free(&a);

@@ -32,16 +32,16 @@ static const struct row {
     {{PART_QUEUE, 1}, "m/0123456789", {"", "", "", "", "", ""}},
     {{PART_USER, ACCOUNT}, "f/0001", {"", "", "", "gc", "gkscwd", "gkscwdn"}},
     {{PART_USER, ACCOUNT}, "u/0001/00000001", {"", "", "", "c", "gkscwd", "gkscwdn"}},
-    {{PART_USER, ACCOUNT}, "b/0123456789/0000", {"", "", "", "cwd", "gkscwd", "gkscwdn"}},
+    {{PART_USER, ACCOUNT}, "b/0123456789/0000", {"", "", "", "kcwd", "gkscwd", "gkscwdn"}},
     {{PART_USER, ACCOUNT}, "uid/0001", {"", "", "", "n", "gksn", "gkscwdn"}},
     {{PART_USER, ACCOUNT}, "modseq", {"", "", "", "n", "gksn", "gkscwdn"}},
-    {{PART_USER, ACCOUNT}, "seen/0123456789", {"", "", "", "gc", "", "gkscwdn"}},
+    {{PART_USER, ACCOUNT}, "seen/0123456789", {"", "", "", "gkcd", "", "gkscwdn"}},
     {{PART_USER, ACCOUNT}, "other", {"", "", "", "", "", "gkscwdn"}},
     {{PART_USER, ACCOUNT + 1}, "f/0001", {"", "", "", "gc", "", "gkscwdn"}},
     {{PART_USER, ACCOUNT + 1}, "u/0001/00000001", {"", "", "", "c", "", "gkscwdn"}},
-    {{PART_USER, ACCOUNT + 1}, "b/0123456789/0000", {"", "", "", "cwd", "", "gkscwdn"}},
+    {{PART_USER, ACCOUNT + 1}, "b/0123456789/0000", {"", "", "", "kcwd", "", "gkscwdn"}},
     {{PART_USER, ACCOUNT + 1}, "uid/0001", {"", "", "", "n", "", "gkscwdn"}},
-    {{PART_USER, ACCOUNT + 1}, "seen/0123456789", {"", "", "", "gc", "", "gkscwdn"}},
+    {{PART_USER, ACCOUNT + 1}, "seen/0123456789", {"", "", "", "gkcd", "", "gkscwdn"}},
 };
 enum { ROWS = sizeof matrix / sizeof *matrix };
 
@@ -317,6 +317,33 @@ static void local_touches_only_what_it_delivers(void **state)
     assert_false(batch_granted(LOCAL, &b, &an));
 }
 
+static void local_sweeps_marks_of_removed_mail(void **state)
+{
+    (void)state;
+    struct store_op ops[16];
+    struct anchors an;
+    struct store_batch b = {.part = {PART_USER, 3}, .ops = ops, .cap = 16};
+    str_t chunk = STR("b/0123456789/\0\0\0\0");
+    add_op(&b, STORE_DELETE, "seen/0123456789", STR_NONE);
+    assert_true(batch_granted(LOCAL, &b, &an));
+    assert_int_equal(an.n, 1);
+    assert_true(str_eq(str_of(an.key[0], an.len[0]), chunk)); /* its first chunk must be gone */
+    /* both halves at once: the mark still holds the content, the content the mark */
+    add_op(&b, STORE_DELETE_RANGE, "b/0123456789/", STR("b/01234567890"));
+    assert_true(batch_granted(LOCAL, &b, &an));
+    assert_int_equal(an.n, 2);
+    b.n = 0;
+    add_op(&b, STORE_DELETE_RANGE, "seen/", STR("seen0"));
+    assert_false(batch_granted(LOCAL, &b, &an));
+    b.n = 0;
+    add_op(&b, STORE_DELETE, "seen/012345678", STR_NONE);
+    assert_false(batch_granted(LOCAL, &b, &an));
+    b.n = 0;
+    add_op(&b, STORE_PUT_NEW, "seen/0123456789", STR("1")); /* creating needs nothing else */
+    assert_true(batch_granted(LOCAL, &b, &an));
+    assert_int_equal(an.n, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +353,7 @@ int main(void)
         cmocka_unit_test(ranges_stay_within_a_prefix),
         cmocka_unit_test(deliveries_come_with_a_new_message),
         cmocka_unit_test(local_touches_only_what_it_delivers),
+        cmocka_unit_test(local_sweeps_marks_of_removed_mail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,7 +39,8 @@ static void one_transaction_one_connection(void **state)
 {
     (void)state;
     for (int i = 0; i < 5; i++)
-        assert_int_equal(world_send("t", "a@us.test", "p@one.test r@one.test", 100, NULL), STORE_OK);
+        assert_int_equal(world_send("t", "a@us.test", "p@one.test r@one.test", 100, NULL),
+                         STORE_OK);
     world_quiet(HOUR);
     assert_int_equal(w.ngot, 10);
     assert_int_equal(w.max_connections, 1);
@@ -47,6 +48,23 @@ static void one_transaction_one_connection(void **state)
     assert_int_equal(world_rows("d"), 0);
     assert_int_equal(world_rows("m/"), 5); /* the story stays */
     assert_int_equal(world_rows("t/"), 5);
+}
+
+/* A row too long for a hint is read. */
+static void long_row(void **state)
+{
+    (void)state;
+    char to[8192] = "";
+    size_t n = 0;
+    for (int i = 0; i < 100; i++)
+        n += (size_t)snprintf(to + n, sizeof to - n,
+                              "%sa-recipient-with-a-rather-long-local-part-%03d@one.test",
+                              i ? " " : "", i);
+    world_now();
+    assert_int_equal(world_send("t", "a@us.test", to, 100, NULL), STORE_OK);
+    world_now();
+    assert_int_equal(w.ngot, 100);
+    assert_int_equal(world_rows("d"), 0);
 }
 
 static void story_told(void **state)
@@ -60,7 +78,8 @@ static void story_told(void **state)
     struct queue_story s = story(id, &a);
     assert_true(s.found && s.has_m && s.ndeliveries == 0 && s.nevents == 1);
     assert_int_equal(s.events[0].kind, QUEUE_EVENT_ATTEMPT);
-    assert_true(str_eq(s.events[0].host, STR("one.test")) && str_eq(s.events[0].addr, STR("192.0.2.1:25")));
+    assert_true(str_eq(s.events[0].host, STR("one.test")) &&
+                str_eq(s.events[0].addr, STR("192.0.2.1:25")));
     assert_int_equal(s.events[0].results[0].code, 250);
     assert_int_equal(s.events[0].results[0].outcome, QUEUE_DELIVERED);
     id.b[9] ^= 1;
@@ -81,7 +100,8 @@ static void trace_headers(void **state)
     assert_int_equal(mailbox_list(w.fe.env.store, 1, MAILBOX_INBOX, &a, &m, &n), STORE_OK);
     assert_int_equal(n, 1);
     assert_int_equal(mailbox_chunk(w.fe.env.store, 1, &m[0], 0, &a, &text), STORE_OK);
-    assert_true(str_starts(text, STR("Return-Path: <b@us.test>\r\nDelivered-To: a+tag@us.test\r\nX-Test: t\r\n")));
+    assert_true(str_starts(
+        text, STR("Return-Path: <b@us.test>\r\nDelivered-To: a+tag@us.test\r\nX-Test: t\r\n")));
     arena_free(&a);
 }
 
@@ -158,7 +178,8 @@ static void destination_waits(void **state)
     struct queue_story s = story(id[19], &a);
     assert_int_equal(s.deliveries[0].attempts, 1);
     assert_true(str_contains(s.deliveries[0].reason, STR("refused")));
-    assert_int_equal(world_send("new", "a@us.test", "p@down.test", 100, NULL), STORE_OK); /* waits with the others */
+    assert_int_equal(world_send("new", "a@us.test", "p@down.test", 100, NULL),
+                     STORE_OK); /* waits with the others */
     world_now();
     assert_int_equal(w.steps, steps);
     w.down = false;
@@ -201,12 +222,13 @@ static void hold_during_delivery(void **state)
     w.grey = true;
     w.at_dot = change_at_dot;
     subject_change = QUEUE_HOLD;
-    assert_int_equal(world_send("t", "a@us.test", "p@grey.test grey@grey.test", 100, &subject), STORE_OK);
+    assert_int_equal(world_send("t", "a@us.test", "p@grey.test grey@grey.test", 100, &subject),
+                     STORE_OK);
     world_quiet(DAY);
     struct queue_story s = story(subject, &a);
     assert_int_equal(s.ndeliveries, 1);
     assert_int_equal(s.deliveries[0].state, QUEUE_HELD); /* the hold was not overwritten … */
-    assert_int_equal(s.deliveries[0].nrcpt, 1);          /* … and what was delivered is delivered */
+    assert_int_equal(s.deliveries[0].nrcpt, 1); /* … and what was delivered is delivered */
     assert_true(str_eq(s.deliveries[0].rcpt[0].address, STR("grey@grey.test")));
     assert_int_equal(w.ngot, 1);
     w.grey = false;
@@ -226,7 +248,8 @@ static void remove_during_delivery(void **state)
     w.grey = true;
     w.at_dot = change_at_dot;
     subject_change = QUEUE_REMOVE;
-    assert_int_equal(world_send("t", "a@us.test", "p@grey.test grey@grey.test", 100, &subject), STORE_OK);
+    assert_int_equal(world_send("t", "a@us.test", "p@grey.test grey@grey.test", 100, &subject),
+                     STORE_OK);
     world_quiet(DAY);
     struct queue_story s = story(subject, &a);
     assert_int_equal(s.ndeliveries, 0);
@@ -271,7 +294,8 @@ static void list_and_find(void **state)
     (void)state;
     w.down = true;
     for (int i = 0; i < 450; i++) { /* more than two pages */
-        assert_int_equal(world_send("t", i % 2 ? "a@us.test" : "", "p@down.test", 10, NULL), STORE_OK);
+        assert_int_equal(world_send("t", i % 2 ? "a@us.test" : "", "p@down.test", 10, NULL),
+                         STORE_OK);
         fake_env_pass(&w.fe, 1);
     }
     assert_int_equal(world_send("t", "z@sender.test", "q@one.test", 10, NULL), STORE_OK);
@@ -292,13 +316,17 @@ static void list_and_find(void **state)
     world_now();
     bool cut;
     n = 0;
-    assert_int_equal(queue_find(w.fe.env.store, STR("Q@one.test"), QUEUE_FIND_LOOK, count_found, &n, &cut), STORE_OK);
+    assert_int_equal(
+        queue_find(w.fe.env.store, STR("Q@one.test"), QUEUE_FIND_LOOK, count_found, &n, &cut),
+        STORE_OK);
     assert_int_equal(n, 1); /* by its events: it is delivered */
     n = 0;
-    assert_int_equal(queue_find(w.fe.env.store, STR("p@down.test"), 300, count_found, &n, &cut), STORE_OK);
+    assert_int_equal(queue_find(w.fe.env.store, STR("p@down.test"), 300, count_found, &n, &cut),
+                     STORE_OK);
     assert_int_equal(n, 100);
     n = 0;
-    assert_int_equal(queue_find(w.fe.env.store, STR("nobody@else.test"), 300, count_found, &n, &cut), STORE_OK);
+    assert_int_equal(
+        queue_find(w.fe.env.store, STR("nobody@else.test"), 300, count_found, &n, &cut), STORE_OK);
     assert_true(n == 0 && cut);
 }
 
@@ -324,7 +352,8 @@ static void double_bounce(void **state)
     assert_int_equal(world_rows("d"), 0);
     struct err err;
     str_t away = STR("bad@two.test");
-    assert_int_equal(directory_alias_set(w.fe.env.store, STR("postmaster@us.test"), &away, 1, &err), RC_OK);
+    assert_int_equal(directory_alias_set(w.fe.env.store, STR("postmaster@us.test"), &away, 1, &err),
+                     RC_OK);
     assert_int_equal(world_send("t", "bad@sender.test", "bad@one.test", 100, NULL), STORE_OK);
     world_quiet(HOUR);
     assert_int_equal(world_rows("d"), 0);
@@ -341,7 +370,10 @@ static void loops(void **state)
     struct queue_in *in = queue_in_begin(&w.fe.env);
     struct queue_in_rcpt r = {STR("b@us.test"), STR("us.test"), true, false};
     struct queue_message m = {.reverse_path = STR("a@us.test")};
-    assert_int_equal(queue_in_write(in, STR("Delivered-To: B@us.test\r\nSubject: x\r\n\r\nDelivered-To: a@us.test\r\n")), STORE_OK);
+    assert_int_equal(
+        queue_in_write(
+            in, STR("Delivered-To: B@us.test\r\nSubject: x\r\n\r\nDelivered-To: a@us.test\r\n")),
+        STORE_OK);
     assert_int_equal(queue_in_commit(in, &m, &r, 1), STORE_OK);
     world_quiet(HOUR);
     assert_int_equal(world_mailbox(1, NULL, "5.4.6"), 2);
@@ -354,12 +386,14 @@ static void big_alias(void **state)
     struct err err;
     static char text[500][32];
     static str_t target[500];
-    for (int i = 0; i < 500; i++) { /* 450 domains, so more rows than one batch adds; none of them exists */
+    for (int i = 0; i < 500;
+         i++) { /* 450 domains, so more rows than one batch adds; none of them exists */
         snprintf(text[i], sizeof text[i], "u%d@d%d.example", i, i % 450);
         target[i] = str_c(text[i]);
     }
     target[499] = STR("b@us.test");
-    assert_int_equal(directory_alias_set(w.fe.env.store, STR("all@us.test"), target, 500, &err), RC_OK);
+    assert_int_equal(directory_alias_set(w.fe.env.store, STR("all@us.test"), target, 500, &err),
+                     RC_OK);
     assert_int_equal(world_send("t", "a@us.test", "all@us.test", 100, NULL), STORE_OK);
     assert_true(carrier_step(&w.local->carrier) > 0);
     fake_env_pass(&w.fe, 1000);
@@ -433,7 +467,8 @@ static void abandoned(void **state)
     queue_in_abort(gone);
     queue_id_t id;
     w.down = true;
-    assert_int_equal(world_send("t", "a@us.test", "p@down.test", 200000, &id), STORE_OK); /* durable: the lazy ones are visible */
+    assert_int_equal(world_send("t", "a@us.test", "p@down.test", 200000, &id),
+                     STORE_OK); /* durable: the lazy ones are visible */
     size_t all = world_rows("c/");
     sweep();
     assert_int_equal(world_rows("c/"), all); /* young */
@@ -442,7 +477,8 @@ static void abandoned(void **state)
     assert_int_equal(world_rows("c/"), all - 4); /* two of each; the one that waits keeps its */
     struct queue_in_rcpt r = {STR("p@one.test"), STR("one.test"), false, false};
     struct queue_message m = {0};
-    assert_int_equal(queue_in_commit(slow, &m, &r, 1), STORE_CONFLICT); /* too slow: not acknowledged, not half there */
+    assert_int_equal(queue_in_commit(slow, &m, &r, 1),
+                     STORE_CONFLICT); /* too slow: not acknowledged, not half there */
     assert_int_equal(world_rows("m/"), 1);
 }
 
@@ -473,7 +509,8 @@ static void clock_jumps(void **state)
         assert_int_equal(world_send("t", "a@us.test", "p@down.test", 100, NULL), STORE_OK);
     world_now();
     w.fe.wall += 3650 * DAY;
-    world_quiet(HOUR / 10); /* tried within the grace, and not expired by a clock nobody believes yet */
+    world_quiet(HOUR /
+                10); /* tried within the grace, and not expired by a clock nobody believes yet */
     assert_int_equal(world_mailbox(1, NULL, "Action: failed"), 0);
     assert_int_equal(world_rows("dr/"), 10);
     w.fe.wall -= 3660 * DAY;
@@ -521,12 +558,14 @@ static void slow_submit(struct store *s, struct store_commit *c)
     pthread_detach(t);
 }
 
-static enum store_rc slow_get(struct store *s, part_t p, const str_t *k, size_t n, struct arena *a, struct store_value *v)
+static enum store_rc slow_get(struct store *s, part_t p, const str_t *k, size_t n, struct arena *a,
+                              struct store_value *v)
 {
     (void)s;
     return slow.inner->ops->get(slow.inner, p, k, n, a, v);
 }
-static enum store_rc slow_scan(struct store *s, const struct store_scan *q, struct arena *a, struct store_page *p)
+static enum store_rc slow_scan(struct store *s, const struct store_scan *q, struct arena *a,
+                               struct store_page *p)
 {
     (void)s;
     return slow.inner->ops->scan(slow.inner, q, a, p);
@@ -587,7 +626,8 @@ static void lease_lost(void **state)
     (void)state;
     assert_int_equal(world_send("t", "a@us.test", "p@one.test", 100, NULL), STORE_OK);
     struct store_lease other;
-    assert_int_equal(store_lease_take(w.fe.env.store, QUEUE_PART, STR("lease/courier"), &other), STORE_OK);
+    assert_int_equal(store_lease_take(w.fe.env.store, QUEUE_PART, STR("lease/courier"), &other),
+                     STORE_OK);
     world_now();
     assert_true(w.courier->carrier.lost);
     assert_int_equal(world_rows("dr/"), 1);
@@ -602,6 +642,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(one_transaction_one_connection),
+        T(long_row),
         T(story_told),
         T(trace_headers),
         T(retry_schedule),

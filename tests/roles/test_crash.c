@@ -29,26 +29,34 @@ static bool acknowledged[MAILS];
 static void life(void)
 {
     for (size_t i = 0; i < MAILS; i++)
-        acknowledged[i] = world_send(mail[i].tag, mail[i].from, mail[i].to, mail[i].size, NULL) == STORE_OK;
+        acknowledged[i] =
+            world_send(mail[i].tag, mail[i].from, mail[i].to, mail[i].size, NULL) == STORE_OK;
     world_quiet(3600000);
 }
 
 struct want {
     size_t mail;
-    const char *remote, *tag;  /* a server got it for this address */
-    uint64_t account;          /* or it is in this mailbox … */
-    const char *bounce;        /* … or there is a bounce there with this text */
+    const char *remote, *tag; /* a server got it for this address */
+    uint64_t account;         /* or it is in this mailbox … */
+    const char *bounce;       /* … or there is a bounce there with this text */
 };
 
 static const struct want wants[] = {
-    {0, "p@one.test", "relay", 0, NULL}, {0, "q@two.test", "relay", 0, NULL},
-    {1, "p@one.test", "pair", 0, NULL},  {1, "r@one.test", "pair", 0, NULL},
-    {2, NULL, "local", 1, NULL},         {2, NULL, "local", 2, NULL},
-    {3, "p@one.test", "large", 0, NULL}, {3, NULL, "large", 2, NULL},
-    {4, NULL, "both", 1, NULL},          {4, "x@one.test", "both", 0, NULL},
-    {5, NULL, "mixed", 1, NULL},         {5, "y@two.test", "mixed", 0, NULL},
+    {0, "p@one.test", "relay", 0, NULL},
+    {0, "q@two.test", "relay", 0, NULL},
+    {1, "p@one.test", "pair", 0, NULL},
+    {1, "r@one.test", "pair", 0, NULL},
+    {2, NULL, "local", 1, NULL},
+    {2, NULL, "local", 2, NULL},
+    {3, "p@one.test", "large", 0, NULL},
+    {3, NULL, "large", 2, NULL},
+    {4, NULL, "both", 1, NULL},
+    {4, "x@one.test", "both", 0, NULL},
+    {5, NULL, "mixed", 1, NULL},
+    {5, "y@two.test", "mixed", 0, NULL},
     {5, NULL, NULL, 2, "nobody@us.test"},
-    {6, "s@one.test", "bounce", 0, NULL}, {6, NULL, NULL, 1, "bad1@one.test"},
+    {6, "s@one.test", "bounce", 0, NULL},
+    {6, NULL, NULL, 1, "bad1@one.test"},
     {7, "s@sender.test", "", 0, NULL},
     {8, NULL, NULL, 1, "loop@us.test"},
     {9, NULL, NULL, 1, "bad3@two.test"}, /* no sender: the postmaster, who is the first account */
@@ -60,14 +68,17 @@ static void check(const char *how, uint64_t at, bool crashed)
     size_t repeated = 0;
     for (size_t i = 0; i < sizeof wants / sizeof *wants; i++) {
         const struct want *x = &wants[i];
-        size_t n = x->remote != NULL ? world_got(x->remote, x->tag) : world_mailbox(x->account, x->tag, x->bounce);
+        size_t n = x->remote != NULL ? world_got(x->remote, x->tag)
+                                     : world_mailbox(x->account, x->tag, x->bounce);
         if (n == 0 && acknowledged[x->mail])
             fail_msg("%s %lu: %s is lost (want %zu)", how, (unsigned long)at, mail[x->mail].tag, i);
         if (n > 1 && x->remote == NULL)
-            fail_msg("%s %lu: %s is there %zu times (want %zu)", how, (unsigned long)at, mail[x->mail].tag, n, i);
+            fail_msg("%s %lu: %s is there %zu times (want %zu)", how, (unsigned long)at,
+                     mail[x->mail].tag, n, i);
         if (n > 2 || (n == 2 && !crashed))
             fail_msg("%s %lu: %s was sent %zu times", how, (unsigned long)at, mail[x->mail].tag, n);
-        if (n == 2 && strcmp(x->remote, "r@one.test") != 0) /* r and p of "pair" are one transaction */
+        if (n == 2 &&
+            strcmp(x->remote, "r@one.test") != 0) /* r and p of "pair" are one transaction */
             repeated++;
     }
     if (repeated > 1)
@@ -108,7 +119,8 @@ static void every_batch(void **state)
     (void)state;
     uint64_t batches, steps;
     undisturbed(&batches, &steps);
-    print_message("%lu batches, %lu network operations\n", (unsigned long)batches, (unsigned long)steps);
+    print_message("%lu batches, %lu network operations\n", (unsigned long)batches,
+                  (unsigned long)steps);
     for (uint64_t n = 1; n <= batches; n++) {
         for (int torn = 0; torn < 2; torn++) {
             world_begin(42);
@@ -152,13 +164,17 @@ static void twice(void **state)
             world_quiet(24 * 3600000);
             for (size_t i = 0; i < sizeof wants / sizeof *wants; i++) {
                 const struct want *x = &wants[i];
-                size_t found = x->remote != NULL ? world_got(x->remote, x->tag) : world_mailbox(x->account, x->tag, x->bounce);
+                size_t found = x->remote != NULL ? world_got(x->remote, x->tag)
+                                                 : world_mailbox(x->account, x->tag, x->bounce);
                 if (found == 0 && acknowledged[x->mail])
-                    fail_msg("batch %lu then %lu: %s is lost", (unsigned long)n, (unsigned long)k, mail[x->mail].tag);
+                    fail_msg("batch %lu then %lu: %s is lost", (unsigned long)n, (unsigned long)k,
+                             mail[x->mail].tag);
                 if (found > 1 && x->remote == NULL)
-                    fail_msg("batch %lu then %lu: %s is there %zu times", (unsigned long)n, (unsigned long)k, mail[x->mail].tag, found);
+                    fail_msg("batch %lu then %lu: %s is there %zu times", (unsigned long)n,
+                             (unsigned long)k, mail[x->mail].tag, found);
                 if (found > 3)
-                    fail_msg("batch %lu then %lu: %s was sent %zu times", (unsigned long)n, (unsigned long)k, mail[x->mail].tag, found);
+                    fail_msg("batch %lu then %lu: %s was sent %zu times", (unsigned long)n,
+                             (unsigned long)k, mail[x->mail].tag, found);
             }
             world_finish();
         }

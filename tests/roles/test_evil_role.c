@@ -169,8 +169,17 @@ static void local_cannot_touch_delivered_mail(void **state)
         STORE_CONFLICT);
     assert_int_equal(ask_op(&r, &plain, u, (struct store_op){.kind = STORE_DELETE, .key = body}),
                      STORE_CONFLICT);
+    /* the mark that guards it: neither alone, nor together with what it guards */
+    struct store_op both[] = {
+        {.kind = STORE_DELETE, .key = STR("seen/0123456789")},
+        {.kind = STORE_DELETE_RANGE, .key = STR("b/0123456789/"), .value = STR("b/01234567890")},
+        {.kind = STORE_PUT_NEW, .key = STR("b/0123456789/\0\0\0\0"), .value = x}};
+    for (size_t n = 1; n <= 3; n++)
+        assert_int_equal(ask_commit(&r, &plain, u, both, n), STORE_CONFLICT);
     assert_int_equal(ask_op(&r, &plain, u,
-                            (struct store_op){.kind = STORE_DELETE, .key = STR("seen/0123456789")}),
+                            (struct store_op){.kind = STORE_DELETE_RANGE,
+                                              .key = STR("seen/"),
+                                              .value = STR("seen0")}),
                      STORE_DENIED);
     assert_int_equal(ask_op(&r, &plain, u,
                             (struct store_op){.kind = STORE_DELETE, .key = STR("u/0001/00000001")}),

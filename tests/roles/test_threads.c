@@ -46,11 +46,16 @@ static void busy_day(void **state)
     pthread_t c, l;
     world_begin(5);
     for (int i = 0; i < MAILS / 2; i++) /* these are there at the start */
-        assert_int_equal(world_send("t", "a@us.test", i % 2 ? "p@one.test q@two.test" : "both@us.test", 100, NULL), STORE_OK);
+        assert_int_equal(world_send("t", "a@us.test",
+                                    i % 2 ? "p@one.test q@two.test" : "both@us.test", 100, NULL),
+                         STORE_OK);
     assert_int_equal(pthread_create(&c, NULL, run_courier, NULL), 0);
     assert_int_equal(pthread_create(&l, NULL, run_local, NULL), 0);
     for (int i = 0; i < MAILS / 2; i++) /* and these come meanwhile */
-        assert_int_equal(world_send("t", "a@us.test", i % 2 ? "p@one.test b@us.test" : "b@us.test bad@two.test", 100, NULL), STORE_OK);
+        assert_int_equal(world_send("t", "a@us.test",
+                                    i % 2 ? "p@one.test b@us.test" : "b@us.test bad@two.test", 100,
+                                    NULL),
+                         STORE_OK);
     wait_empty();
     agenda_stop(&w.courier->carrier.agenda);
     agenda_stop(&w.local->carrier.agenda);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "sys/blocking.h"
 #include "sys/clock.h"
 #include "sys/net.h"
 #include "sys/server.h"
@@ -27,6 +28,8 @@
 #define REFUSED  "421 full\n"
 #define LONG_MS  60000
 
+static bool tell; /* every test runs both ways: server_limits.handlers_tell */
+
 /* ---- the session: one line, one answer; `block` waits for the gate, `big` sends BIG bytes piece by piece ---- */
 
 struct world {
@@ -35,6 +38,7 @@ struct world {
     pthread_cond_t changed;
     int blocked, gate; /* `block` waits until so many are blocked */
     int idle_ms, hold_ms;
+    bool silent; /* `block` does not tell the server */
 };
 
 struct session {
@@ -65,8 +69,12 @@ static void block(struct world *w)
     pthread_mutex_lock(&w->lock);
     w->blocked++;
     pthread_cond_broadcast(&w->changed);
+    if (!w->silent)
+        blocking_begin();
     while (w->blocked < w->gate)
         pthread_cond_wait(&w->changed, &w->lock);
+    if (!w->silent)
+        blocking_end();
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -265,7 +273,8 @@ static struct server_limits limits(int workers, int connections, int per_address
     return (struct server_limits){.workers_max = workers,
                                   .connections_max = connections,
                                   .per_address_max = per_address,
-                                  .output_stall_ms = LONG_MS};
+                                  .output_stall_ms = LONG_MS,
+                                  .handlers_tell = tell};
 }
 
 /* ---- tests ---- */
@@ -296,23 +305,42 @@ static void test_talk(void **state)
     assert_int_equal(r.w.goodbyes, 0);
 }
 
-static void test_grows(void **state)
+/* No answer before n are in their handlers at once. */
+static void grow_to(int n, bool silent)
 {
-    (void)state;
     struct rig r;
-    start(&r, limits(32, 1000, 1000), LONG_MS);
-    r.w.gate = 20; /* no answer before 20 are in their handlers at once */
-    int fd[20];
-    for (int i = 0; i < 20; i++) {
+    start(&r, limits(n, 1000, 1000), LONG_MS);
+    r.w.gate = n;
+    r.w.silent = silent;
+    int fd[64];
+    for (int i = 0; i < n; i++) {
         fd[i] = dial(&r);
         hear(fd[i], GREETING);
         say(fd[i], "block\n");
     }
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < n; i++)
         hear(fd[i], "block!\n");
+    r.w.gate = 0;
+    for (int round = 0; round < 3; round++) /* and go on with all of them */
+        for (int i = 0; i < n; i++) {
+            say(fd[i], "block\nmore\n");
+            hear(fd[i], "block!\nmore!\n");
+        }
+    for (int i = 0; i < n; i++)
         close(fd[i]);
-    }
     finish(&r);
+}
+
+static void test_grows(void **state)
+{
+    (void)state;
+    grow_to(64, false);
+}
+
+static void test_grows_late(void **state)
+{
+    (void)state;
+    grow_to(5, true); /* handlers that sleep without saying so: the watch sees it */
 }
 
 static void test_slow_reader(void **state)
@@ -546,18 +574,15 @@ static void test_storm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_talk),
-        cmocka_unit_test(test_grows),
-        cmocka_unit_test(test_slow_reader),
-        cmocka_unit_test(test_stall),
-        cmocka_unit_test(test_expires),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_half_close),
-        cmocka_unit_test(test_no_progress),
-        cmocka_unit_test(test_hold),
-        cmocka_unit_test(test_stop),
-        cmocka_unit_test(test_out_of_descriptors),
+        cmocka_unit_test(test_talk),        cmocka_unit_test(test_grows),
+        cmocka_unit_test(test_grows_late),  cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_stall),       cmocka_unit_test(test_expires),
+        cmocka_unit_test(test_limits),      cmocka_unit_test(test_half_close),
+        cmocka_unit_test(test_no_progress), cmocka_unit_test(test_hold),
+        cmocka_unit_test(test_stop),        cmocka_unit_test(test_out_of_descriptors),
         cmocka_unit_test(test_storm),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("workers as needed", tests, NULL, NULL);
+    tell = true;
+    return failed + cmocka_run_group_tests_name("handlers tell", tests, NULL, NULL);
 }

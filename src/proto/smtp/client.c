@@ -1,8 +1,10 @@
-/* client.c: the connection of the SMTP client engine: greeting, hello, quit, bytes in and out, its end. See client.h.
+/* client.c: the connection of the SMTP client engine: greeting, hello, quit, bytes in and out,
+ * its end. See client.h.
  *
- * One reply is awaited at a time (c->await); in a pipelined group the transaction moves it on from reply to reply. A reply
- * that nothing awaits means that the two sides no longer agree on what was said: the connection is given up (RFC 2920 3.1: statuses are
- * coordinated by counting). */
+ * One reply is awaited at a time (c->await); in a pipelined group the transaction moves it on
+ * from reply to reply. A reply that nothing awaits means that the two sides no longer agree on
+ * what was said: the connection is given up (RFC 2920 3.1: statuses are coordinated by
+ * counting). */
 #include "proto/smtp/client_internal.h"
 
 #include <stdarg.h>
@@ -194,7 +196,8 @@ void smtpc_hello(struct smtpc *c)
     say_hello(c, c->config->lmtp ? STR("LHLO") : STR("EHLO"), AWAIT_EHLO);
 }
 
-/* One line of the reply to EHLO after its first: a keyword, perhaps with parameters. RFC 5321 4.1.1.1 */
+/* One line of the reply to EHLO after its first: a keyword, perhaps with parameters. RFC 5321
+ * 4.1.1.1 */
 static void feature(struct smtpc *c, str_t line)
 {
     struct smtpc_features *f = &c->features;
@@ -281,7 +284,8 @@ static void reply(struct smtpc *c, int code)
     }
 }
 
-/* An answer to what has not left yet answers nothing; but in a group the first commands are answered while the last wait here. */
+/* An answer to what has not left yet answers nothing; but in a group the first commands are
+ * answered while the last wait here. */
 static bool premature(const struct smtpc *c)
 {
     bool group = c->features.pipelining && c->t.outstanding > 0;

@@ -1,20 +1,26 @@
-/* client.h: the SMTP and LMTP client engine. RFC 5321; 1870 SIZE, 2033 LMTP, 2920 PIPELINING, 6152 8BITMIME, 6531 SMTPUTF8, 2034.
+/* client.h: the SMTP and LMTP client engine.
  *
- * An engine: bytes in (smtpc_feed), bytes out (smtpc_output, smtpc_sent), no socket, no clock. Commands are asked for in order and
- * their outcome is kept: errors stick, so that a sequence reads as a sequence. smtpc_pump (roles/courier/client_io.h) moves its
- * bytes over a struct conn.
+ * RFC 5321; 1870 SIZE, 2033 LMTP, 2034 ENHANCEDSTATUSCODES, 2920 PIPELINING, 6152 8BITMIME, 6531
+ * SMTPUTF8.
  *
- *     smtpc_hello(c) … smtpc_begin(c, &envelope) … smtpc_content(c, bytes) repeatedly … smtpc_end(c) … smtpc_verdict(c, i)
+ * An engine: bytes in (smtpc_feed), bytes out (smtpc_output, smtpc_sent), no socket, no clock.
+ * Commands are asked for in order and their outcome is kept: errors stick, so that a sequence
+ * reads as a sequence. smtpc_pump (roles/courier/client_io.h) moves its bytes over a struct
+ * conn.
  *
- *     GREETING ──▶ ready ──hello──▶ EHLO (──▶ HELO) ──▶ ready ──begin──▶ (RSET) MAIL RCPT… DATA ──354──▶ content ──end──▶ BODY ──▶ ready
- *                                                         ▲                     │ refused                                   │
- *                                                         └─────────────────────┴───────────────────────────────────────────┘
- *     any: 421, lost, timed out, reply nobody asked for, nonsense ──▶ dead
+ *     smtpc_hello … smtpc_begin(c, &envelope) … smtpc_content repeatedly … smtpc_end … smtpc_verdict(c, i)
  *
- * Never emits a bare CR, a bare LF or a NUL: such bytes in the content end the attempt with RC_PERM 5.6.0 before anything was
- * completed. A transaction that failed in any part is followed by RSET in the next group; after success there is none.
- * Replies are bounded: 512 bytes of a line are kept and 100 lines taken (more lines, or a line over 4096 bytes, is RC_TEMP and the
- * connection is given up); kept text is printable ASCII or valid UTF-8. Not thread-safe: one owner. */
+ *     GREETING ─▶ ready ─hello─▶ EHLO (─▶ HELO) ─▶ ready ─begin─▶ (RSET) MAIL RCPT… DATA ─354─▶ content
+ *                                                    ▲                     │ refused              │ end
+ *                                                    └─────────────────────┴──────────── BODY ◀───┘
+ *     anywhere: 421, lost, timed out, a reply nobody asked for, nonsense ─▶ dead
+ *
+ * Never emits a bare CR, a bare LF or a NUL: such bytes in the content end the attempt with
+ * RC_PERM 5.6.0 before anything was completed. A transaction that failed in any part is followed
+ * by RSET in the next group; after success there is none. Replies are bounded: 512 bytes of a
+ * line are kept and 100 lines taken (more lines, or a line over 4096 bytes, is RC_TEMP and the
+ * connection is given up); kept text is printable ASCII or valid UTF-8. Not thread-safe: one
+ * owner. */
 #ifndef PROTO_SMTP_CLIENT_H
 #define PROTO_SMTP_CLIENT_H
 
@@ -22,16 +28,17 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define SMTPC_REPLY_LINE \
-    512 /* RFC 5321 4.5.3.1.5; what is longer is cut, since a verdict matters more than its tail */
-#define SMTPC_REPLY_LINE_BAD 4096  /* a line longer than this is no reply */
+/* RFC 5321 4.5.3.1.5. What is longer is cut, for a verdict matters more than its tail … */
+#define SMTPC_REPLY_LINE     512
+#define SMTPC_REPLY_LINE_BAD 4096  /* … but a line longer than this is no reply */
 #define SMTPC_REPLY_LINES    100   /* EHLO has some 20; rejections a few */
 #define SMTPC_REPLY_TEXT     4096  /* kept of one reply, as much as the queue keeps */
 #define SMTPC_CONTENT_MAX    65536 /* most bytes of content a call: a chunk of the store */
-#define SMTPC_OUTPUT_MAX \
-    131072 /* output waiting: a chunk in which every line is a dot grows by a third, and a group */
-#define SMTPC_ADDRESS_MAX \
-    400 /* local part of 64 all quoted, @, domain of 255; keeps commands within 512 */
+/* Output waiting: a chunk in which every line is a dot grows by a third; and a group of
+ * commands. */
+#define SMTPC_OUTPUT_MAX 131072
+/* A local part of 64 all quoted, @, a domain of 255; commands stay under 512. */
+#define SMTPC_ADDRESS_MAX 400
 
 /* RFC 5321 4.5.3.2 */
 #define SMTPC_GREETING_MS   (5 * 60 * 1000)
@@ -45,12 +52,11 @@
 #define SMTPC_QUIT_MS       (5 * 1000) /* nothing depends on the answer */
 
 struct smtpc_reply {
-    int code; /* 200 to 599; 0: none came */
-    char status
-        [12]; /* enhanced status if the peer gave one (of the class of the code), else ""; ours if code is 0 */
-    str_t
-        text; /* all lines joined by blanks, without codes; at most SMTPC_REPLY_TEXT bytes; in the engine's memory,
-                          valid until the next smtpc_begin */
+    int code;        /* 200 to 599; 0: none came */
+    char status[12]; /* the peer's, if of the class of the code, or ""; ours if code is 0 */
+    /* All lines joined by blanks, without codes; at most SMTPC_REPLY_TEXT bytes; in the engine's
+     * memory, valid until the next smtpc_begin. */
+    str_t text;
 };
 
 enum smtpc_want {
@@ -65,31 +71,29 @@ struct smtpc_config {
     bool lmtp;
 };
 
+/* Addresses are local@domain, quoted where needed, borrowed until the engine is ready again. */
 struct smtpc_envelope {
-    str_t reverse_path; /* local@domain, "" for <> */
-    const str_t *
-        recipients; /* local@domain, quoted where needed; borrowed, with reverse_path, until the engine is ready again */
+    str_t reverse_path; /* "" for <> */
+    const str_t *recipients;
     size_t n;
     uint64_t size; /* of the content */
-    bool body_8bit,
-        smtputf8; /* what the message needs; a non-ASCII address asks for SMTPUTF8 by itself */
+    /* What the message needs; a non-ASCII address asks for SMTPUTF8 by itself. */
+    bool body_8bit, smtputf8;
 };
 
 struct smtpc;
-struct smtpc *smtpc_new(
-    const struct smtpc_config *c); /* config is borrowed. Waits for the greeting. NULL: no memory */
+/* Waits for the greeting. config is borrowed. NULL: no memory. */
+struct smtpc *smtpc_new(const struct smtpc_config *c);
 void smtpc_free(struct smtpc *c);
 enum smtpc_want smtpc_want(const struct smtpc *c);
 void smtpc_feed(struct smtpc *c, str_t bytes);
 void smtpc_eof(struct smtpc *c);
 str_t smtpc_output(const struct smtpc *c);
 void smtpc_sent(struct smtpc *c, size_t n);
-int64_t smtpc_timeout_ms(
-    const struct smtpc
-        *c); /* for the reply awaited now, or for the output waiting: RFC 5321 4.5.3.2 */
-void smtpc_expire(struct smtpc *c); /* that time has passed */
-uint64_t smtpc_replies(
-    const struct smtpc *c); /* complete replies so far: each starts the time anew */
+/* For the reply awaited now, or for the output waiting: RFC 5321 4.5.3.2. */
+int64_t smtpc_timeout_ms(const struct smtpc *c);
+void smtpc_expire(struct smtpc *c);            /* that time has passed */
+uint64_t smtpc_replies(const struct smtpc *c); /* complete ones so far: each starts the time anew */
 /* Gives the connection up, with this reason for every recipient still without verdict. */
 void smtpc_abort(struct smtpc *c, enum rc rc, const char *status, const char *text);
 const struct err *smtpc_error(const struct smtpc *c);
@@ -97,27 +101,30 @@ const struct err *smtpc_error(const struct smtpc *c);
 /* What the peer offers, after the hello. */
 struct smtpc_features {
     bool esmtp, pipelining, size, body_8bit, smtputf8, enhanced, chunking, starttls;
-    uint64_t size_max;
+    uint64_t size_max; /* 0: no fixed maximum (RFC 1870 3) */
 };
 const struct smtpc_features *smtpc_features(const struct smtpc *c);
-str_t smtpc_peer_name(
-    const struct smtpc *c); /* as in its greeting; "" before it, or if it gave none */
+str_t smtpc_peer_name(const struct smtpc *c); /* as in its greeting; "" if it gave none */
 
-/* Steps; each when smtpc_want is SMTPC_READY (after pumping). On a dead connection they do nothing. */
-void smtpc_hello(struct smtpc *c); /* EHLO, falling back to HELO */
-/* MAIL, RCPTs and DATA, in one group where PIPELINING is offered. A peer that lacks what the message needs (8BITMIME, SMTPUTF8, SIZE too
- * small) fails all recipients with RC_PERM and 5.6.3 / 5.6.7 / 5.3.4 without sending; the connection stays usable. */
+/* Steps; each when smtpc_want is SMTPC_READY (after pumping). On a dead connection they do
+ * nothing. */
+void smtpc_hello(struct smtpc *c); /* EHLO, falling back to HELO; LHLO */
+/* MAIL, RCPTs and DATA, in one group where PIPELINING is offered. A peer that lacks what the
+ * message needs (8BITMIME, SMTPUTF8, SIZE too small) fails all recipients with RC_PERM and 5.6.3
+ * / 5.6.7 / 5.3.4 without sending; the connection stays usable. */
 void smtpc_begin(struct smtpc *c, const struct smtpc_envelope *e);
-bool smtpc_accepting(
-    const struct smtpc *c); /* after begin: 354 came for at least one recipient: send the content */
-/* At most SMTPC_CONTENT_MAX bytes, while no other content waits to be sent; cut anywhere; dots are stuffed here. */
+/* After begin: 354 came for at least one recipient: send the content. */
+bool smtpc_accepting(const struct smtpc *c);
+/* At most SMTPC_CONTENT_MAX bytes, while no other content waits to be sent; cut anywhere; dots
+ * are stuffed here. */
 void smtpc_content(struct smtpc *c, str_t bytes);
 void smtpc_end(struct smtpc *c); /* the final dot (adding CRLF where the last line lacks it) */
-/* After pumping: the outcome of recipient i: RC_OK the peer took it; RC_TEMP, RC_PERM with its reply; RC_CLOSED lost before or after
- * the final dot (then it may have been taken: repeat). */
+/* After pumping: the outcome of recipient i: RC_OK the peer took it; RC_TEMP, RC_PERM with its
+ * reply; RC_CLOSED lost before or after the final dot (then it may have been taken: repeat). */
 enum rc smtpc_verdict(const struct smtpc *c, size_t i, struct smtpc_reply *reply);
-/* No command of the last transaction was answered but by the end of the connection (also by 421 to MAIL): it can be repeated at once on
- * a new connection. So peers end connections that were kept open. */
+/* No command of the last transaction was answered but by the end of the connection (also by 421
+ * to MAIL): it can be repeated at once on a new connection. So peers end connections that were
+ * kept open. */
 bool smtpc_untouched(const struct smtpc *c);
 void smtpc_rset(struct smtpc *c);
 void smtpc_quit(struct smtpc *c);

@@ -1,6 +1,7 @@
 /* client_content.c: see client_content.h.
  *
- * Lines are found by memchr and copied in runs: only a line that begins with a dot ends a run, so that ordinary content is one copy. */
+ * Lines are found by memchr and copied in runs: only a line that begins with a dot ends a run,
+ * so that ordinary content is one copy. */
 #include "proto/smtp/client_content.h"
 
 /* The rest of the content without an LF: may end in the CR of a line end that was cut. */

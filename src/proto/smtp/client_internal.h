@@ -1,11 +1,13 @@
-/* client_internal.h: the inside of struct smtpc, shared by client.c (connection, hello) and client_transaction.c. */
+/* client_internal.h: the inside of struct smtpc, shared by client.c (connection, hello) and
+ * client_transaction.c. */
 #ifndef PROTO_SMTP_CLIENT_INTERNAL_H
 #define PROTO_SMTP_CLIENT_INTERNAL_H
 
 #include "proto/smtp/client_content.h"
 #include "proto/smtp/client_reply.h"
 
-/* Which reply comes next. From RSET to DATA also: which command of a transaction is written next. */
+/* Which reply comes next. From RSET to DATA also: which command of a transaction is written
+ * next. */
 enum smtpc_await {
     AWAIT_NONE,
     AWAIT_GREETING,
@@ -69,6 +71,10 @@ struct smtpc {
 void smtpc_fail(struct smtpc *c, enum rc rc, const char *status, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void smtpc_put(struct smtpc *c, str_t s); /* adds to the output; a full buffer is a failure */
+void smtpc_slot_done(struct slot *s, enum rc rc, const struct smtpc_reply *r);
+/* The next recipient, from this on, that has an RCPT: all but those refused by ourselves. n:
+ * none. */
+size_t smtpc_next_sent(const struct transaction *t, size_t from);
 void smtpc_transaction_reply(struct smtpc *c, int code);
 /* The peer gives up (421): its words become the verdict of all that have none. */
 void smtpc_transaction_lost(struct smtpc *c);

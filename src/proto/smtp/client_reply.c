@@ -1,8 +1,9 @@
 /* client_reply.c: see client_reply.h.
  *
- * A line that lies whole in the input is read in place; only what is cut by the end of the input is set aside. A reply whose lines
- * differ in their code counts by its last line (RFC 5321 4.2.1 wants them equal) as long as the class is the same; a change
- * of class says nothing that could be relied on, and is refused. */
+ * A line that lies whole in the input is read in place; only what is cut by the end of the input
+ * is set aside. A reply whose lines differ in their code counts by its last line (RFC 5321 4.2.1
+ * wants them equal) as long as the class is the same; a change of class says nothing that could
+ * be relied on, and is refused. */
 #include "proto/smtp/client_reply.h"
 
 #include <stdio.h>
@@ -33,7 +34,8 @@ static size_t digits(str_t s, size_t from)
     return n <= 3 ? n : 0;
 }
 
-/* The length of "C.S.D" at the front of a line's text, its class being that of the code; 0 if there is none. RFC 2034 4. */
+/* The length of "C.S.D" at the front of a line's text, its class being that of the code; 0 if
+ * there is none. RFC 2034 4. */
 static size_t enhanced_status(str_t s, int code)
 {
     if (s.len < 5 || s.ptr[0] != (char)('0' + code / 100) || s.ptr[1] != '.')
@@ -54,7 +56,8 @@ static void add_bytes(struct smtpc_reader *r, str_t s)
     }
 }
 
-/* Adds text made printable: nothing of it may act on a terminal, a log line or a header field (RFC 5321 7.9's spirit; C0, DEL, C1). */
+/* Adds text made printable: nothing of it may act on a terminal, a log line or a header field
+ * (RFC 5321 7.9's spirit; C0, DEL, C1). */
 static void add_text(struct smtpc_reader *r, str_t s)
 {
     while (s.len > 0) {

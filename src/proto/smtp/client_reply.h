@@ -1,7 +1,9 @@
-/* client_reply.h: takes bytes from a server apart into replies. RFC 5321 4.2; enhanced status RFC 2034, 3463.
+/* client_reply.h: takes bytes from a server apart into replies. RFC 5321 4.2; enhanced status
+ * RFC 2034, 3463.
  *
- * Strict about what decides (codes, their class, the line structure), tolerant about the rest: bare LF ends a line, control
- * characters, NUL and invalid UTF-8 in the text become '?', long lines are cut. Fixed memory, no allocation. */
+ * Strict about what decides (codes, their class, the line structure), tolerant about the rest:
+ * bare LF ends a line, control characters, NUL and invalid UTF-8 in the text become '?', long
+ * lines are cut. Fixed memory, no allocation. */
 #ifndef PROTO_SMTP_CLIENT_REPLY_H
 #define PROTO_SMTP_CLIENT_REPLY_H
 
@@ -26,8 +28,8 @@ struct smtpc_reader {
 };
 
 void smtpc_reader_init(struct smtpc_reader *r);
-/* Uses bytes from the front of *bytes up to the end of one line. *line is that line's text without its code (as sent, enhanced
- * status included), valid until the next call. */
+/* Uses bytes from the front of *bytes up to the end of one line. *line is that line's text
+ * without its code (as sent, enhanced status included), valid until the next call. */
 enum smtpc_read smtpc_reader_next(struct smtpc_reader *r, str_t *bytes, str_t *line);
 static inline str_t smtpc_reader_text(const struct smtpc_reader *r)
 {

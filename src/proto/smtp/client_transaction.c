@@ -1,31 +1,20 @@
-/* client_transaction.c: one mail transaction of the client engine, from MAIL to the verdict of each recipient. See client.h.
+/* client_transaction.c: one mail transaction of the client engine, from its first command to the
+ * verdict of each recipient. See client.h; how it begins is in client_begin.c.
  *
- * Two steps run over the same sequence RSET? MAIL RCPT… DATA: `write`, the next command to be written, and `read`, the next to be
- * answered. With PIPELINING write runs ahead (bounded by SMTPC_GROUP and the output's watermark), without it they go hand in hand; the
- * rest is the same code. RFC 2920 3.1: every status of the group is looked at; if all recipients were refused and DATA was granted all the
- * same, a single dot ends it. */
-#include <stdlib.h>
-
+ * Two steps run over the same sequence RSET? MAIL RCPT… DATA: `write`, the next command to be
+ * written, and `read`, the next to be answered. With PIPELINING write runs ahead (bounded by
+ * GROUP and the output's watermark), without it they go hand in hand; the rest is the same code.
+ * RFC 2920 3.1: every status of the group is looked at; if all recipients were refused and DATA
+ * was granted all the same, a single dot ends it. */
 #include "proto/smtp/client_internal.h"
 
-/* Unanswered commands in a group: their replies must fit the peer's and our socket buffers, or both sides wait for each other. */
+/* Unanswered commands in a group: their replies must fit the socket buffers of both sides, or
+ * each waits for the other. */
 enum { GROUP = 256 };
-enum {
-    OUTPUT_WATERMARK = 32 * 1024
-}; /* output at which a group goes out; 100 ordinary recipients fit in one write */
-enum {
-    TRANSACTION_TEXT_MAX = 512 * 1024
-}; /* reply texts: 100 recipients with SMTPC_REPLY_TEXT each fit */
-enum { ALIGN_MAX = 64 };
+/* Output at which a group goes out: 100 ordinary recipients fit in one write. */
+enum { OUTPUT_WATERMARK = 32 * 1024 };
 
 static const struct smtpc_reply no_reply = {0};
-
-static void transaction_reset(struct transaction *t)
-{
-    struct arena arena = t->arena;
-    arena_reset(&arena);
-    *t = (struct transaction){.arena = arena};
-}
 
 /* ---- verdicts ---- */
 
@@ -34,7 +23,8 @@ static enum rc class_rc(int code)
     return code / 100 == 2 ? RC_OK : code / 100 == 5 ? RC_PERM : RC_TEMP;
 }
 
-/* The reply just read, copied to last as long as the transaction. Without memory the text is lost, the code is not. */
+/* The reply just read, copied to last as long as the transaction. Without memory the text is
+ * lost, the code is not. */
 static struct smtpc_reply keep_reply(struct smtpc *c)
 {
     struct smtpc_reply r = {.code = c->reader.code};
@@ -43,7 +33,7 @@ static struct smtpc_reply keep_reply(struct smtpc *c)
     return r;
 }
 
-static void slot_done(struct slot *s, enum rc rc, const struct smtpc_reply *r)
+void smtpc_slot_done(struct slot *s, enum rc rc, const struct smtpc_reply *r)
 {
     s->state = SLOT_DONE;
     s->rc = rc;
@@ -57,22 +47,7 @@ static void decide_all(struct smtpc *c, bool accepted_only, enum rc rc)
     for (size_t i = 0; i < c->t.n; i++)
         if (c->t.slots[i].state == SLOT_ACCEPTED ||
             (!accepted_only && c->t.slots[i].state == SLOT_OPEN))
-            slot_done(&c->t.slots[i], rc, &r);
-}
-
-/* Our own refusal of one recipient, before anything is sent. */
-static void refuse(struct smtpc *c, size_t i, const char *status, str_t text)
-{
-    struct smtpc_reply r = {.text = text};
-    str_toc(str_c(status), r.status, sizeof r.status);
-    slot_done(&c->t.slots[i], RC_PERM, &r);
-    c->t.slots[i].unsent = true;
-}
-
-static void refuse_all(struct smtpc *c, const char *status, str_t text)
-{
-    for (size_t i = 0; i < c->t.n; i++)
-        refuse(c, i, status, text);
+            smtpc_slot_done(&c->t.slots[i], rc, &r);
 }
 
 enum rc smtpc_verdict(const struct smtpc *c, size_t i, struct smtpc_reply *reply)
@@ -100,8 +75,7 @@ bool smtpc_untouched(const struct smtpc *c)
 
 /* ---- the sequence of commands ---- */
 
-/* The next recipient that has an RCPT: all but those refused by ourselves. */
-static size_t next_sent(const struct transaction *t, size_t from)
+size_t smtpc_next_sent(const struct transaction *t, size_t from)
 {
     while (from < t->n && t->slots[from].unsent)
         from++;
@@ -114,7 +88,7 @@ static struct step step_after(const struct transaction *t, struct step s)
     if (s.kind == AWAIT_RSET)
         return (struct step){AWAIT_MAIL, 0};
     if (s.kind == AWAIT_MAIL || s.kind == AWAIT_RCPT) {
-        from = next_sent(t, from);
+        from = smtpc_next_sent(t, from);
         return from < t->n ? (struct step){AWAIT_RCPT, from} : (struct step){AWAIT_DATA, 0};
     }
     return (struct step){AWAIT_NONE, 0};
@@ -154,7 +128,8 @@ static void put_command(struct smtpc *c, struct step s)
     }
 }
 
-/* Nothing more to say: the sender was refused, or all that was written is answered and nobody is left to send to. */
+/* Nothing more to say: the sender was refused, or all that was written is answered and nobody is
+ * left to send to. */
 static bool pointless(const struct transaction *t)
 {
     return t->mail_refused ||
@@ -176,90 +151,6 @@ void smtpc_transaction_fill(struct smtpc *c)
     c->await = t->outstanding > 0 ? t->read.kind : AWAIT_NONE;
 }
 
-/* ---- beginning ---- */
-
-static bool address_clean(str_t s)
-{
-    if (s.len > SMTPC_ADDRESS_MAX)
-        return false;
-    for (size_t i = 0; i < s.len; i++)
-        if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
-            return false;
-    return true;
-}
-
-static bool address_ascii(str_t s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if ((unsigned char)s.ptr[i] >= 0x80)
-            return false;
-    return true;
-}
-
-/* What concerns the message as a whole. RFC 1870 6.1, RFC 6152 3, RFC 6531 3.5 */
-static bool message_fits(struct smtpc *c)
-{
-    const struct smtpc_envelope *e = &c->t.envelope;
-    const struct smtpc_features *f = &c->features;
-    if (!address_clean(e->reverse_path))
-        refuse_all(c, "5.1.7", STR("the sender's address cannot be sent"));
-    else if (c->t.smtputf8 && !f->smtputf8)
-        refuse_all(c, "5.6.7",
-                   STR("the next server does not take internationalized mail (SMTPUTF8)"));
-    else if (e->body_8bit && !f->body_8bit)
-        refuse_all(c, "5.6.3", STR("the next server does not take 8-bit content (8BITMIME)"));
-    else if (f->size && f->size_max > 0 && e->size > f->size_max)
-        refuse_all(c, "5.3.4", STR("the message is larger than the next server takes"));
-    else
-        return true;
-    return false;
-}
-
-/* What concerns one recipient; asks for SMTPUTF8 if its address does. */
-static void check_recipients(struct smtpc *c)
-{
-    for (size_t i = 0; i < c->t.n; i++) {
-        str_t to = c->t.envelope.recipients[i];
-        if (to.len == 0 || !address_clean(to))
-            refuse(c, i, "5.1.3", STR("the address cannot be sent"));
-        else if (!address_ascii(to) && !c->features.smtputf8)
-            refuse(c, i, "5.6.7",
-                   STR("the next server does not take internationalized addresses (SMTPUTF8)"));
-        else if (!address_ascii(to))
-            c->t.smtputf8 = true;
-    }
-}
-
-void smtpc_begin(struct smtpc *c, const struct smtpc_envelope *e)
-{
-    struct transaction *t = &c->t;
-    must(c->dead || (smtpc_want(c) == SMTPC_READY && !t->content));
-    transaction_reset(t);
-    if (c->dead || e->n == 0)
-        return;
-    if (e->n > SIZE_MAX / 2 / sizeof(struct slot)) {
-        smtpc_fail(c, RC_TEMP, "4.3.0", "too many recipients");
-        return;
-    }
-    t->arena.max = e->n * sizeof(struct slot) + ALIGN_MAX + TRANSACTION_TEXT_MAX;
-    t->slots = arena_array(&t->arena, e->n, sizeof(struct slot));
-    if (t->slots == NULL) {
-        smtpc_fail(c, RC_TEMP, "4.3.0", "out of memory");
-        return;
-    }
-    t->n = e->n;
-    t->envelope = *e;
-    t->smtputf8 = e->smtputf8 || !address_ascii(e->reverse_path);
-    if (!message_fits(c))
-        return;
-    check_recipients(c);
-    if (next_sent(t, 0) == t->n)
-        return;
-    t->write = t->read = (struct step){c->dirty ? AWAIT_RSET : AWAIT_MAIL, 0};
-    c->dirty = true; /* until all of it went well */
-    smtpc_transaction_fill(c);
-}
-
 bool smtpc_accepting(const struct smtpc *c)
 {
     return c->t.content && !c->dead;
@@ -271,12 +162,14 @@ static void mail_reply(struct smtpc *c, int code)
 {
     if (code / 100 == 2)
         return;
-    c->t.mail_refused =
-        true; /* what follows in the group is refused as well, for want of a sender: its words count for nothing */
+    /* What follows in the group is refused too, for want of a sender: its words count for
+     * nothing. */
+    c->t.mail_refused = true;
     decide_all(c, false, class_rc(code));
 }
 
-/* RFC 5321 4.5.3.1.10: 552 from a server that took some recipients means "too many", which is not for ever. */
+/* RFC 5321 4.5.3.1.10: 552 from a server that took some recipients means "too many", which is
+ * not for ever. */
 static bool too_many(const struct smtpc *c, int code)
 {
     const char *status = c->reader.status;
@@ -294,7 +187,7 @@ static void rcpt_reply(struct smtpc *c, size_t i, int code)
         return;
     }
     struct smtpc_reply r = keep_reply(c);
-    slot_done(s, too_many(c, code) ? RC_TEMP : class_rc(code), &r);
+    smtpc_slot_done(s, too_many(c, code) ? RC_TEMP : class_rc(code), &r);
 }
 
 static void data_reply(struct smtpc *c, int code)
@@ -315,7 +208,8 @@ static void data_reply(struct smtpc *c, int code)
     }
 }
 
-/* After the final dot: one reply, or in LMTP one for each accepted recipient in their order (RFC 2033 4.2). */
+/* After the final dot: one reply, or in LMTP one for each accepted recipient in their order (RFC
+ * 2033 4.2). */
 static void body_reply(struct smtpc *c, int code)
 {
     struct transaction *t = &c->t;
@@ -329,7 +223,7 @@ static void body_reply(struct smtpc *c, int code)
     while (t->slots[t->body_at].state != SLOT_ACCEPTED)
         t->body_at++;
     struct smtpc_reply r = keep_reply(c);
-    slot_done(&t->slots[t->body_at], class_rc(code), &r);
+    smtpc_slot_done(&t->slots[t->body_at], class_rc(code), &r);
     if (--t->accepted == 0) {
         c->await = AWAIT_NONE;
         c->dirty = failed;

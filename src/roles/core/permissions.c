@@ -25,6 +25,11 @@
     {                                                                                           \
         .kind = PART_USER, .id = PART_ID_ANY, .prefix = STR(p), .rights = (r), .anchor = STR(a) \
     }
+#define MAILBOX_IF_GONE(p, r, a, e)                                                              \
+    {                                                                                            \
+        .kind = PART_USER, .id = PART_ID_ANY, .prefix = STR(p), .rights = (r), .anchor = STR(a), \
+        .anchor_end = STR(e)                                                                     \
+    }
 #define OWN(p, r)                                                             \
     {                                                                         \
         .kind = PART_USER, .id = PART_ID_OWN, .prefix = STR(p), .rights = (r) \
@@ -54,7 +59,8 @@ static const struct permission courier_rows[] = {
     QUEUE("lease/courier", RIGHT_GET | RIGHT_COUNT),
 };
 
-/* local: expands addresses, puts mail into mailboxes, reads none there. */
+/* local: expands addresses, puts mail into mailboxes, reads none there. It sweeps the marks of deliveries, but only those whose
+ * content (its first chunk) the owner has removed: as long as a mark stands, nothing it stands for can be changed. */
 static const struct permission local_rows[] = {
     DIRECTORY("dom/", RIGHT_GET),
     DIRECTORY("addr/", RIGHT_GET),
@@ -67,11 +73,12 @@ static const struct permission local_rows[] = {
     QUEUE("t/", READ | CHANGE),
     QUEUE("lease/local", RIGHT_GET | RIGHT_COUNT),
     MAILBOX("f/", RIGHT_GET | RIGHT_CREATE),
-    MAILBOX("seen/", RIGHT_GET | RIGHT_CREATE),
+    MAILBOX("seen/", RIGHT_GET | RIGHT_KEYS | RIGHT_CREATE),
+    MAILBOX_IF_GONE("seen/", RIGHT_DELETE, "b/", "/\0\0\0\0"),
     MAILBOX("uid/", RIGHT_COUNT),
     MAILBOX("modseq", RIGHT_COUNT),
     MAILBOX("u/", RIGHT_CREATE),
-    MAILBOX_IF_NEW("b/", RIGHT_CREATE | RIGHT_WRITE | RIGHT_DELETE, "seen/"),
+    MAILBOX_IF_NEW("b/", RIGHT_KEYS | RIGHT_CREATE | RIGHT_WRITE | RIGHT_DELETE, "seen/"),
 };
 
 /* A person who has logged in. Counters only grow: a UID is never given twice. */
@@ -251,7 +258,9 @@ static bool anchor_op(const struct permission *p, const struct store_op *op, str
     char anchor[STORE_KEY_MAX];
     memcpy(anchor, p->anchor.ptr, p->anchor.len);
     memcpy(anchor + p->anchor.len, key.ptr + p->prefix.len, PERMISSIONS_ID);
-    str_t full = str_of(anchor, p->anchor.len + PERMISSIONS_ID);
+    str_t full = str_of(anchor, p->anchor.len + PERMISSIONS_ID + p->anchor_end.len);
+    if (p->anchor_end.len > 0)
+        memcpy(anchor + p->anchor.len + PERMISSIONS_ID, p->anchor_end.ptr, p->anchor_end.len);
     if (anchor_known(a, full))
         return true;
     if (a->n == PERMISSIONS_ANCHORS)

@@ -6,10 +6,11 @@
  * Reading by testing counts as reading: STORE_EQUAL needs RIGHT_GET. Whether a key exists can be learned by creating it, so
  * RIGHT_CREATE includes STORE_ABSENT and STORE_PRESENT, and keys that others may create are named by ids of 80 bits nobody guesses.
  *
- * `anchor`: a row may tie its changes to something that does not exist yet: a change of PREFIX + ID (10 bytes) + … is granted
- * only while ANCHOR + ID is absent. Core adds that precondition to the batch itself unless the batch creates the anchor. So mx
+ * `anchor`: a row may tie its changes to something that does not exist: a change of PREFIX + ID (10 bytes) + … is granted
+ * only while ANCHOR + ID + ANCHOR_END is absent. Core adds that precondition to the batch itself unless the batch creates the anchor. So mx
  * can add deliveries to a message it is putting in, but never to one that is there (it would be sent to an address of its choice),
- * and local can write and take back the content of a mail it is delivering, but never touch one that was delivered. */
+ * and local can write and take back the content of a mail it is delivering, but never touch one that was delivered: nor can it take
+ * away the mark that says so, before the owner has removed the mail. */
 #ifndef ROLES_CORE_PERMISSIONS_H
 #define ROLES_CORE_PERMISSIONS_H
 
@@ -40,7 +41,7 @@ struct permission {
     enum part_rule id;
     str_t prefix;
     unsigned rights;
-    str_t anchor; /* or empty */
+    str_t anchor, anchor_end; /* or empty */
 };
 
 struct permissions {

@@ -7,9 +7,11 @@
 
 enum { START_PAUSE_MS = 100, RELEASE_ARENA_MAX = 65536 };
 
-bool carrier_init(struct carrier *c, struct env *env, const struct settings *set, bool local, agenda_work_fn *work)
+bool carrier_init(struct carrier *c, struct env *env, const struct settings *set, bool local,
+                  agenda_work_fn *work)
 {
-    *c = (struct carrier){.env = env, .set = set, .role = local ? "local" : "courier", .local = local};
+    *c = (struct carrier){
+        .env = env, .set = set, .role = local ? "local" : "courier", .local = local};
     return agenda_init(&c->agenda, env, set, local, work, NULL, c);
 }
 
@@ -18,12 +20,19 @@ enum store_rc carrier_attach(struct carrier *c)
     enum store_rc rc = agenda_watch(&c->agenda);
     if (rc != STORE_OK)
         return rc;
-    return store_lease_take(c->env->store, QUEUE_PART, c->local ? STR("lease/local") : STR("lease/courier"), &c->lease);
+    return store_lease_take(c->env->store, QUEUE_PART,
+                            c->local ? STR("lease/local") : STR("lease/courier"), &c->lease);
 }
 
-void carrier_free(struct carrier *c) { agenda_free(&c->agenda); }
+void carrier_free(struct carrier *c)
+{
+    agenda_free(&c->agenda);
+}
 
-size_t carrier_step(struct carrier *c) { return agenda_step(&c->agenda); }
+size_t carrier_step(struct carrier *c)
+{
+    return agenda_step(&c->agenda);
+}
 
 /* ---- threads ---- */
 

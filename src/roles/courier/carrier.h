@@ -16,11 +16,13 @@ struct carrier {
     struct agenda agenda;
     struct store_lease lease;
     _Atomic bool lost; /* another one holds the lease: this one must end */
-    void *(*beside)(void *carrier); /* a thread that runs beside the workers until agenda_stopping, or NULL */
+    void *(*beside)(
+        void *carrier); /* a thread that runs beside the workers until agenda_stopping, or NULL */
 };
 
 /* False: no memory. Asks nothing of the store yet. */
-bool carrier_init(struct carrier *c, struct env *env, const struct settings *set, bool local, agenda_work_fn *work);
+bool carrier_init(struct carrier *c, struct env *env, const struct settings *set, bool local,
+                  agenda_work_fn *work);
 /* Asks for hints and takes the lease, before anything else. STORE_DOWN …: try again. */
 enum store_rc carrier_attach(struct carrier *c);
 void carrier_free(struct carrier *c);

@@ -9,7 +9,8 @@ static int64_t deadline(struct smtpc *c, struct env *env, int64_t limit_ms)
     return due < limit_ms ? due : limit_ms;
 }
 
-/* The peer takes no more. What it said before it left ("421 too busy") is better than "connection lost". */
+/* The peer takes no more. What it said before it left ("421 too busy") is better than
+ * "connection lost". */
 static void last_words(struct smtpc *c, struct conn *conn, struct env *env)
 {
     char bytes[READ_SIZE];

@@ -19,7 +19,8 @@ static void *sweeper(void *user)
     struct courier *c = user;
     struct carrier *k = &c->carrier;
     do {
-        while (k->env->mono_ms(k->env) >= c->sweep.next_ms && !agenda_stopping(&k->agenda) && sweep_step(c)) {
+        while (k->env->mono_ms(k->env) >= c->sweep.next_ms && !agenda_stopping(&k->agenda) &&
+               sweep_step(c)) {
         }
     } while (agenda_pause(&k->agenda, SWEEP_PAUSE_MS));
     return NULL;
@@ -27,7 +28,8 @@ static void *sweeper(void *user)
 
 int role_courier(struct role *r)
 {
-    static struct courier *c; /* for the life of the process: hints come until the store is closed, which is after us */
+    static struct courier *
+        c; /* for the life of the process: hints come until the store is closed, which is after us */
     c = malloc(sizeof *c);
     if (c == NULL || !courier_init(c, &r->env, r->settings))
         return EX_OSERR;

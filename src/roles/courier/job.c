@@ -101,19 +101,22 @@ static bool row_due(struct job *j)
     return true;
 }
 
-bool job_read(struct job *j, struct schedule_entry e)
+enum { M, D, C, KEYS }; /* what is read of a delivery: the message, its row, the first chunk */
+
+static void keys_of(struct job *j, struct schedule_entry e, str_t keys[static KEYS])
 {
-    enum { M, D, C, KEYS };
-    struct carrier *c = j->c;
     job_reset(j, e);
-    j->key = queue_key_delivery(e.id, e.n, c->local, &j->arena);
-    str_t keys[KEYS] = {queue_key_message(e.id, &j->arena), j->key,
-                        queue_key_chunk(e.id, 0, &j->arena)};
-    struct store_value v[KEYS] = {0};
-    if (store_get(c->env->store, QUEUE_PART, keys, KEYS, &j->arena, v) != STORE_OK) {
-        agenda_later(&c->agenda, e, LATER_DOWN_MS);
-        return false;
-    }
+    j->key = queue_key_delivery(e.id, e.n, j->c->local, &j->arena);
+    keys[M] = queue_key_message(e.id, &j->arena);
+    keys[D] = j->key;
+    keys[C] = queue_key_chunk(e.id, 0, &j->arena);
+}
+
+/* The rows are there. True: it is to be tried now. */
+static bool take(struct job *j, const struct store_value v[static KEYS])
+{
+    struct carrier *c = j->c;
+    struct schedule_entry e = j->entry;
     if (v[D].rc == STORE_OK && !v[D].present) {
         agenda_done(&c->agenda, e, INT64_MAX);
         return false;
@@ -145,6 +148,38 @@ bool job_read(struct job *j, struct schedule_entry e)
     if (j->content_lost)
         job_verdict_lost(j);
     return true;
+}
+
+bool job_read(struct job *j, struct schedule_entry e)
+{
+    str_t keys[KEYS];
+    struct store_value v[KEYS] = {0};
+    keys_of(j, e, keys);
+    if (store_get(j->c->env->store, QUEUE_PART, keys, KEYS, &j->arena, v) == STORE_OK)
+        return take(j, v);
+    agenda_later(&j->c->agenda, e, LATER_DOWN_MS);
+    return false;
+}
+
+void job_read_all(struct job *const *j, const struct schedule_entry *e, size_t n, struct arena *a, bool *ready)
+{
+    str_t keys[JOB_TOGETHER * KEYS];
+    struct store_value v[JOB_TOGETHER * KEYS] = {0};
+    must(n <= JOB_TOGETHER);
+    if (n == 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        keys_of(j[i], e[i], keys + i * KEYS);
+    enum store_rc rc = store_get(j[0]->c->env->store, QUEUE_PART, keys, n * KEYS, a, v);
+    for (size_t i = 0; i < n; i++) {
+        if (rc == STORE_LIMIT) { /* too large together */
+            ready[i] = job_read(j[i], e[i]);
+            continue;
+        }
+        ready[i] = rc == STORE_OK && take(j[i], v + i * KEYS);
+        if (rc != STORE_OK)
+            agenda_later(&j[i]->c->agenda, e[i], LATER_DOWN_MS);
+    }
 }
 
 void job_verdict_all(struct job *j, enum rc rc, const char *status, str_t text)

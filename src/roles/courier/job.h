@@ -5,7 +5,8 @@
 #include "roles/courier/attempt.h"
 #include "roles/courier/carrier.h"
 
-#define JOB_RESULTS_MAX 100 /* recipients that an event or a notice names; an alias can become more: then it says how many */
+#define JOB_RESULTS_MAX \
+    100 /* recipients that an event or a notice names; an alias can become more: then it says how many */
 
 struct job {
     struct carrier *c;
@@ -20,10 +21,11 @@ struct job {
 
     struct attempt_verdict *verdicts; /* one for each of d.rcpt */
     enum queue_outcome *became;       /* local: what RC_OK means for each; NULL: delivered */
-    struct store_op *more;            /* local: further rows of the outcome (STORE_EQUAL, _PUT, _PUT_NEW), in the arena */
+    struct store_op
+        *more; /* local: further rows of the outcome (STORE_EQUAL, _PUT, _PUT_NEW), in the arena */
     size_t nmore;
-    str_t host, addr;                 /* who gave them, or empty */
-    int64_t time_ms; /* wall clock of the attempt, and its number: they name its event */
+    str_t host, addr; /* who gave them, or empty */
+    int64_t time_ms;  /* wall clock of the attempt, and its number: they name its event */
     uint32_t serial;
 
     /* the outcome */
@@ -45,6 +47,9 @@ void job_free(struct job *j);
 
 /* True: it is to be tried now, and j->m, d, first are filled. False: it was put back or is gone. */
 bool job_read(struct job *j, struct schedule_entry e);
+/* The same for several, with one question to the store. What was read lives in `a`, until all of them are finished. */
+#define JOB_TOGETHER 16
+void job_read_all(struct job *const *j, const struct schedule_entry *e, size_t n, struct arena *a, bool *ready);
 /* One chunk of the content (attempt_chunk_fn). */
 enum rc job_chunk(struct job *j, uint32_t k, struct arena *a, str_t *out);
 /* Every recipient ended the same way. */

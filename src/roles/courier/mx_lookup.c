@@ -1,10 +1,9 @@
 /* mx_lookup.c: see mx_lookup.h. */
 #include "roles/courier/mx_lookup.h"
 
-#include <idn2.h>
 #include <stdlib.h>
 
-#include "base/utf8.h"
+#include "mail/domain.h"
 
 enum { SMTP_PORT = 25 };
 
@@ -23,21 +22,6 @@ static void ask(struct mx_lookup *l, str_t name, enum dns_type type, struct dns_
 
 /* ---- routes and literals ---- */
 
-/* The domain in A-labels; STR_NONE: it is no domain (RFC 5891), or memory is out. */
-static str_t ascii_domain(str_t domain, struct arena *a)
-{
-    char *u = NULL, *labels = NULL;
-    if (str_ascii(domain))
-        return domain;
-    u = arena_cstr(a, domain);
-    if (u == NULL || idn2_lookup_u8((const uint8_t *)u, (uint8_t **)&labels,
-                                    IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
-        return STR_NONE;
-    str_t out = arena_dup(a, str_c(labels));
-    idn2_free(labels);
-    return out;
-}
-
 static const struct settings_route *route_for(const struct settings *set, str_t domain)
 {
     const struct settings_route *smarthost = NULL;
@@ -50,7 +34,8 @@ static const struct settings_route *route_for(const struct settings *set, str_t 
     return smarthost;
 }
 
-/* "[192.0.2.1]", "[IPv6:2001:db8::1]" (RFC 5321 4.1.3); without brackets too, for no domain looks so. */
+/* "[192.0.2.1]", "[IPv6:2001:db8::1]" (RFC 5321 4.1.3); without brackets too, for no domain
+ * looks so. */
 static bool literal(str_t s, struct netaddr *out)
 {
     if (str_starts(s, STR("[")) && str_ends(s, STR("]")) && s.len >= 2)
@@ -181,13 +166,14 @@ static enum rc look_up(struct mx_lookup *l, str_t domain, struct mx_hosts *out, 
 
 enum rc mx_hosts_find(struct mx_lookup *l, str_t domain, struct mx_hosts *out, struct err *err)
 {
-    str_t ascii = ascii_domain(domain, l->arena);
+    str_t ascii;
+    *out = (struct mx_hosts){0};
+    if (!domain_to_ascii(domain, l->arena, &ascii))
+        return l->arena->failed ? err_set(err, RC_TEMP, "4.3.0", "out of memory")
+                                : err_set(err, RC_PERM, "5.1.2", STR_FMT ": no valid domain name",
+                                          STR_ARG(domain));
     const struct settings_route *route = route_for(l->set, ascii);
-    *out = (struct mx_hosts){.route = route != NULL};
-    if (ascii.len == 0 && l->arena->failed)
-        return err_set(err, RC_TEMP, "4.3.0", "out of memory");
-    if (ascii.len == 0)
-        return err_set(err, RC_PERM, "5.1.2", STR_FMT ": no valid domain name", STR_ARG(domain));
+    out->route = route != NULL;
     uint16_t port = route != NULL ? route->port : l->set->smtp_client_port;
     out->port = port != 0 ? port : SMTP_PORT;
     str_t name = route != NULL ? route->host : ascii;

@@ -1,7 +1,8 @@
-/* mx_lookup.h: which hosts take mail for a domain, in the order to be tried, and their addresses. RFC 5321 5.1, RFC 7505.
+/* mx_lookup.h: which hosts take mail for a domain, in the order to be tried, and their
+ * addresses. RFC 5321 5.1, RFC 7505.
  *
- * What is absent (NXDOMAIN, no data) and what is not known now (SERVFAIL, timeout, bogus) are told apart all the way: only absence is
- * ever permanent.
+ * What is absent (NXDOMAIN, no data) and what is not known now (SERVFAIL, timeout, bogus) are
+ * told apart all the way: only absence is ever permanent.
  *
  *     MX answer            result
  *     records              the hosts, lowest preference first, random among equals
@@ -16,12 +17,12 @@
 #include "base/env.h"
 #include "roles/settings.h"
 
-#define MX_HOSTS_MAX \
-    10 /* hosts considered; with both families 20 lookups, and no more than 5 addresses are tried anyway */
+/* Hosts considered: with both families 20 lookups; no more than 5 addresses are tried anyway. */
+#define MX_HOSTS_MAX     10
 #define MX_ADDRESSES_MAX 8     /* of one host */
 #define MX_DNS_MS        30000 /* spent on all lookups of one attempt */
-#define MX_QUERY_MS \
-    10000 /* on one: a server that is silent about AAAA must not cost the A records their turn */
+/* On one: a server that is silent about AAAA must not cost the A records their turn. */
+#define MX_QUERY_MS 10000
 
 struct mx_host {
     str_t name;
@@ -33,8 +34,9 @@ struct mx_hosts {
     struct mx_host host[MX_HOSTS_MAX];
     size_t n;
     uint16_t port;
-    bool
-        route; /* from the routes table: what is wrong is our own configuration, never the recipient's address */
+    /* From the routes table: what is wrong is our own configuration, never the recipient's
+     * address. */
+    bool route;
     bool self; /* records were left out because they name us, or are less preferred than us */
 };
 
@@ -51,13 +53,16 @@ struct mx_lookup {
     int64_t left_ms; /* of MX_DNS_MS */
 };
 
-/* An internationalized domain (UTF-8) is looked up by its A-labels (RFC 6531 3.2); one that has none is RC_PERM 5.1.2. */
+/* An internationalized domain (UTF-8) is looked up by its A-labels (RFC 6531 3.2); one that has
+ * none is RC_PERM 5.1.2. */
 enum rc mx_hosts_find(struct mx_lookup *l, str_t domain, struct mx_hosts *out, struct err *err);
 void mx_addresses_find(struct mx_lookup *l, const struct mx_host *h, uint16_t port,
                        struct mx_addresses *out);
-/* The address (with port) is one we listen on for SMTP: by itself, or any loopback address where we listen on the wildcard. */
+/* The address (with port) is one we listen on for SMTP: by itself, or any loopback address where
+ * we listen on the wildcard. */
 bool mx_self_address(const struct settings *set, const struct netaddr *a);
-/* A connection that came out where it went in, at a port we listen on: ourselves behind a wildcard. */
+/* A connection that came out where it went in, at a port we listen on: ourselves behind a
+ * wildcard. */
 bool mx_self_connection(const struct settings *set, const struct conn *c);
 
 #endif

@@ -118,8 +118,9 @@ static bool notices_add(struct job *j, struct split *s, struct queue_delivery *d
         q.recipients = s->fail;
         q.n = s->nfail < JOB_RESULTS_MAX ? s->nfail : JOB_RESULTS_MAX;
         if (q.n < s->nfail)
-            s->fail[q.n - 1].diagnostic = arena_fmt(&j->arena, STR_FMT " (and %zu more addresses it stands for)",
-                                                    STR_ARG(s->fail[q.n - 1].diagnostic), s->nfail - q.n);
+            s->fail[q.n - 1].diagnostic =
+                arena_fmt(&j->arena, STR_FMT " (and %zu more addresses it stands for)",
+                          STR_ARG(s->fail[q.n - 1].diagnostic), s->nfail - q.n);
         enum queue_bounce_rc rc = queue_bounce_add(c->env, &q, &j->batch, &j->arena, &e->bounce);
         e->bounced = rc == QUEUE_BOUNCE_MADE;
         j->dropped = rc == QUEUE_BOUNCE_DROPPED;
@@ -245,7 +246,9 @@ void outcome_log(const struct job *j)
             shown = i; /* a failure says more */
     }
     const struct attempt_verdict *v = &j->verdicts[shown];
-    const char *event = ok == j->d.nrcpt ? (j->c->local ? "delivered" : "sent") : perm > 0 ? "failed" : "deferred";
+    const char *event = ok == j->d.nrcpt ? (j->c->local ? "delivered" : "sent")
+                        : perm > 0       ? "failed"
+                                         : "deferred";
     log_event(j->c->role, str_c(queue_id_text(j->m.id, id)), event,
               log_str("to", j->d.rcpt[shown].address), log_u64("recipients", j->d.nrcpt),
               log_u64("ok", ok), log_u64("perm", perm), log_str("host", j->host),

@@ -140,8 +140,7 @@ static enum again conflict(struct job *j)
         return reconcile(j);
     if (!atomic_exchange(&j->c->lost, true))
         log_event(j->c->role, STR("-"), "lease-lost",
-                  log_cstr("advice", "another one works on this queue; this one ends"),
-                  log_end);
+                  log_cstr("advice", "another one works on this queue; this one ends"), log_end);
     agenda_stop(&j->c->agenda);
     return AGAIN_WAIT;
 }

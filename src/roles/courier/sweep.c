@@ -223,8 +223,8 @@ bool sweep_step(struct courier *c)
     struct window w = {.c = &c->carrier};
     struct sweep *s = &c->sweep;
     int64_t now = c->carrier.env->wall_ms(c->carrier.env);
-    int64_t before =
-        s->messages ? now - (int64_t)c->carrier.set->trace_days * 86400000 : now - SWEEP_ABANDONED_MS;
+    int64_t before = s->messages ? now - (int64_t)c->carrier.set->trace_days * 86400000
+                                 : now - SWEEP_ABANDONED_MS;
     bool end = true;
     arena_init(&w.arena, SWEEP_ARENA_MAX);
     enum store_rc rc = window_read(&w, s, before, &end);

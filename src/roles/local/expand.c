@@ -2,6 +2,7 @@
 #include "roles/local/expand.h"
 
 #include "base/utf8.h"
+#include "mail/domain.h"
 
 struct step {
     str_t address;
@@ -11,7 +12,7 @@ struct step {
 struct walk {
     struct arena *a;
     struct step *v; /* all that was seen, in order; those before `at` are done */
-    size_t n, at;
+    size_t n, at, cap;
     bool too_many;
 };
 
@@ -26,6 +27,23 @@ static void split(str_t address, str_t *local, str_t *domain)
     }
 }
 
+/* A local part as the directory has it: RFC 5321 4.1.2, quotes and backslashes are how it is written, not what it is. mx asks the
+ * directory for it unquoted; asked otherwise here, what mx accepted would bounce. */
+static str_t unquoted(str_t local, struct arena *a)
+{
+    if (local.len < 2 || !str_starts(local, STR("\"")) || !str_ends(local, STR("\"")))
+        return local;
+    local = str_of(local.ptr + 1, local.len - 2);
+    char *to = arena_alloc(a, local.len);
+    size_t n = 0;
+    for (size_t i = 0; to != NULL && i < local.len; i++) {
+        if (local.ptr[i] == '\\' && i + 1 < local.len)
+            i++;
+        to[n++] = local.ptr[i];
+    }
+    return str_of(to, n);
+}
+
 /* Domains have no case; local parts elsewhere may. */
 static bool same_address(str_t x, str_t y)
 {
@@ -35,12 +53,25 @@ static bool same_address(str_t x, str_t y)
     return str_eq(xl, yl) && str_ieq(xd, yd);
 }
 
+static bool walk_grow(struct walk *w)
+{
+    size_t cap = w->cap == 0 ? 1 : w->cap * 4; /* most recipients are accounts: one step */
+    struct step *v = arena_array(w->a, cap, sizeof *v);
+    if (v == NULL)
+        return false;
+    if (w->n > 0)
+        memcpy(v, w->v, w->n * sizeof *v);
+    w->v = v;
+    w->cap = cap;
+    return true;
+}
+
 static void walk_add(struct walk *w, str_t address, unsigned depth)
 {
     for (size_t i = 0; i < w->n; i++)
         if (same_address(w->v[i].address, address))
             return;
-    if (w->n == EXPAND_MAX || depth > EXPAND_DEPTH)
+    if (w->n == EXPAND_MAX || depth > EXPAND_DEPTH || (w->n == w->cap && !walk_grow(w)))
         w->too_many = true;
     else
         w->v[w->n++] = (struct step){address, depth};
@@ -49,7 +80,7 @@ static void walk_add(struct walk *w, str_t address, unsigned depth)
 static struct leaf *leaf_add(struct expansion *x, struct arena *a)
 {
     if (x->n == x->cap) {
-        size_t cap = x->cap == 0 ? 8 : x->cap * 2;
+        size_t cap = x->cap == 0 ? 2 : x->cap * 4;
         struct leaf *v = arena_array(a, cap, sizeof *v);
         if (v == NULL)
             return NULL;
@@ -61,13 +92,24 @@ static struct leaf *leaf_add(struct expansion *x, struct arena *a)
     return &x->v[x->n++];
 }
 
+/* Elsewhere, a domain in U-labels is the same as in A-labels. */
+static bool same_leaf(const struct leaf *x, const struct leaf *y)
+{
+    str_t xl, yl, given;
+    if (x->kind != LEAF_REMOTE)
+        return same_address(x->address, y->address);
+    split(x->address, &xl, &given);
+    split(y->address, &yl, &given);
+    return str_eq(xl, yl) && str_eq(x->domain, y->domain);
+}
+
 static bool known(const struct expansion *x, const struct leaf *l)
 {
     for (size_t i = 0; i < x->n; i++) {
         const struct leaf *k = &x->v[i];
         if (k->kind != l->kind)
             continue;
-        if (l->kind == LEAF_ACCOUNT ? k->account == l->account : same_address(k->address, l->address))
+        if (l->kind == LEAF_ACCOUNT ? k->account == l->account : same_leaf(k, l))
             return true;
     }
     return false;
@@ -89,22 +131,22 @@ static bool leaf(struct expansion *x, struct arena *a, const struct queue_rcpt *
     return true;
 }
 
-static str_t lowered(str_t s, struct arena *a)
+/* What a delivery is kept under. A domain that is no name stays as it is: courier bounces it. */
+static str_t domain_key(str_t domain, struct arena *a)
 {
-    s = arena_dup(a, s);
-    if (s.len > 0)
-        str_lower((char *)(uintptr_t)s.ptr, s.len);
-    return s;
+    str_t key;
+    return domain_to_ascii(domain, a, &key) ? key : domain;
 }
 
-static enum store_rc step(struct store *s, char separator, struct walk *w, const struct queue_rcpt *rcpt, struct expansion *out)
+static enum store_rc step(struct directory_cache *directory, struct walk *w,
+                          const struct queue_rcpt *rcpt, struct expansion *out)
 {
-    struct step *at = &w->v[w->at++];
+    struct step step_now = w->v[w->at++], *at = &step_now; /* the list may move */
     struct directory_entry e;
     struct leaf l = {.address = at->address};
     str_t local, domain;
     split(at->address, &local, &domain);
-    enum store_rc rc = directory_lookup(s, local, domain, separator, w->a, &e);
+    enum store_rc rc = directory_cache_lookup(directory, unquoted(local, w->a), domain, w->a, &e);
     if (rc != STORE_OK)
         return rc;
     switch (e.kind) {
@@ -114,7 +156,7 @@ static enum store_rc step(struct store *s, char separator, struct walk *w, const
         break;
     case DIRECTORY_NOT_OURS:
         l.kind = domain.len > 0 ? LEAF_REMOTE : LEAF_UNKNOWN;
-        l.domain = lowered(domain, w->a);
+        l.domain = domain_key(domain, w->a);
         break;
     case DIRECTORY_NONE: l.kind = LEAF_UNKNOWN; break;
     case DIRECTORY_ALIAS:
@@ -125,23 +167,24 @@ static enum store_rc step(struct store *s, char separator, struct walk *w, const
     return leaf(out, w->a, rcpt, l) ? STORE_OK : STORE_LIMIT;
 }
 
-enum store_rc expand(struct store *s, char separator, const struct queue_rcpt *rcpt, struct arena *a, struct expansion *out)
+enum store_rc expand(struct directory_cache *directory, const struct queue_rcpt *rcpt,
+                     struct arena *a, struct expansion *out)
 {
     struct walk w = {.a = a};
     size_t before = out->n;
-    w.v = arena_array(a, EXPAND_MAX, sizeof *w.v);
-    if (w.v == NULL)
-        return STORE_LIMIT;
     walk_add(&w, rcpt->address, 0);
     while (w.at < w.n && !w.too_many) {
-        enum store_rc rc = step(s, separator, &w, rcpt, out);
+        enum store_rc rc = step(directory, &w, rcpt, out);
         if (rc != STORE_OK)
             return rc;
     }
+    if (a->failed)
+        return STORE_LIMIT;
     if (w.too_many)
         out->n = before; /* all or nothing: a part of a list would be no help */
     else if (out->n > before || w.n == 1)
         return STORE_OK; /* or it was there already, by way of another recipient */
     enum leaf_kind kind = w.too_many ? LEAF_TOO_MANY : LEAF_LOOP;
-    return leaf(out, a, rcpt, (struct leaf){.kind = kind, .address = rcpt->address}) ? STORE_OK : STORE_LIMIT;
+    return leaf(out, a, rcpt, (struct leaf){.kind = kind, .address = rcpt->address}) ? STORE_OK
+                                                                                     : STORE_LIMIT;
 }

@@ -5,11 +5,12 @@
 #ifndef ROLES_LOCAL_EXPAND_H
 #define ROLES_LOCAL_EXPAND_H
 
-#include "post/queue.h"
 #include "post/directory.h"
+#include "post/queue.h"
 
-#define EXPAND_MAX   1000 /* addresses one recipient may stand for, aliases on the way included: twice what one alias may have */
-#define EXPAND_DEPTH 20   /* aliases of aliases */
+#define EXPAND_MAX \
+    1000 /* addresses one recipient may stand for, aliases on the way included: twice what one alias may have */
+#define EXPAND_DEPTH 20 /* aliases of aliases */
 
 enum leaf_kind { LEAF_ACCOUNT, LEAF_REMOTE, LEAF_UNKNOWN, LEAF_LOOP, LEAF_TOO_MANY };
 
@@ -17,7 +18,7 @@ struct leaf {
     enum leaf_kind kind;
     str_t address;  /* what is delivered to */
     str_t original; /* the recipient it came from, or empty if that is itself */
-    str_t domain;   /* LEAF_REMOTE: lower case */
+    str_t domain;   /* LEAF_REMOTE: in lower-case A-labels */
     uint64_t account;
     bool utf8;
 };
@@ -28,6 +29,7 @@ struct expansion {
 };
 
 /* Adds the leaves of one recipient; each account and address once. STORE_OK, or the directory cannot be read now. */
-enum store_rc expand(struct store *s, char separator, const struct queue_rcpt *rcpt, struct arena *a, struct expansion *out);
+enum store_rc expand(struct directory_cache *directory, const struct queue_rcpt *rcpt,
+                     struct arena *a, struct expansion *out);
 
 #endif

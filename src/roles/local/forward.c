@@ -13,8 +13,14 @@ struct rows {
 static void row_add(struct rows *r, bool local, str_t domain, struct queue_rcpt *rcpt, size_t n)
 {
     struct job *j = r->j;
-    struct queue_delivery d = {.id = j->m.id, .n = j->m.next_n, .local = local, .arrived_ms = j->d.arrived_ms,
-                               .next_ms = r->now_ms, .domain = domain, .nrcpt = n, .rcpt = rcpt};
+    struct queue_delivery d = {.id = j->m.id,
+                               .n = j->m.next_n,
+                               .local = local,
+                               .arrived_ms = j->d.arrived_ms,
+                               .next_ms = r->now_ms,
+                               .domain = domain,
+                               .nrcpt = n,
+                               .rcpt = rcpt};
     struct buf value;
     buf_init(&value, STORE_VALUE_MAX);
     r->ok = r->ok && j->m.next_n < UINT16_MAX && queue_delivery_encode(&d, &value);
@@ -55,8 +61,8 @@ static void message_rows(struct rows *r, str_t as_read)
     r->ok = r->ok && queue_message_encode(&j->m, &value);
     str_t key = queue_key_message(j->m.id, &j->arena);
     j->more[j->nmore++] = (struct store_op){.kind = STORE_EQUAL, .key = key, .value = as_read};
-    j->more[j->nmore++] =
-        (struct store_op){.kind = STORE_PUT, .key = key, .value = arena_dup(&j->arena, buf_str(&value))};
+    j->more[j->nmore++] = (struct store_op){
+        .kind = STORE_PUT, .key = key, .value = arena_dup(&j->arena, buf_str(&value))};
     buf_free(&value);
 }
 
@@ -68,19 +74,30 @@ static bool any_waits(const struct job *j)
     return false;
 }
 
-bool forward_rows(struct job *j, const struct expansion *x, const struct queue_rcpt *rest, size_t nrest)
+bool forward_rows(struct job *j, const struct expansion *x, const struct queue_rcpt *rest,
+                  size_t nrest)
 {
-    enum { MORE_MAX = LOCAL_REMOTE_ROWS + EXPAND_MAX / QUEUE_GROUP + LOCAL_LEAVES_TURN / QUEUE_GROUP + 8 };
-    struct leaf *v = arena_array(&j->arena, x->n, sizeof *v);
+    enum {
+        MORE_MAX =
+            LOCAL_REMOTE_ROWS + EXPAND_MAX / QUEUE_GROUP + LOCAL_LEAVES_TURN / QUEUE_GROUP + 8
+    };
+    size_t n = 0;
+    for (size_t i = 0; i < x->n; i++)
+        n += x->v[i].kind == LEAF_REMOTE;
+    if (n + nrest == 0)
+        return true;
+    struct leaf *v = arena_array(&j->arena, n, sizeof *v);
     j->more = arena_array(&j->arena, MORE_MAX, sizeof *j->more);
     struct buf as_read; /* the row decodes and encodes to the same bytes */
     buf_init(&as_read, STORE_VALUE_MAX);
-    struct rows r = {.j = j, .now_ms = j->c->env->wall_ms(j->c->env), .ok = queue_message_encode(&j->m, &as_read)};
-    size_t n = 0;
+    struct rows r = {.j = j,
+                     .now_ms = j->c->env->wall_ms(j->c->env),
+                     .ok = queue_message_encode(&j->m, &as_read)};
+    n = 0;
     for (size_t i = 0; v != NULL && i < x->n; i++)
         if (x->v[i].kind == LEAF_REMOTE)
             v[n++] = x->v[i];
-    if (v != NULL && j->more != NULL && n + nrest > 0) {
+    if (v != NULL && j->more != NULL) {
         qsort(v, n, sizeof *v, by_domain);
         remote_rows(&r, v, n);
         if (nrest > 0)

@@ -1,4 +1,5 @@
-/* hand.c: one local delivery: recipients to leaves, leaves to mailboxes, and all of it to one outcome (roles/courier/job.h).
+/* hand.c: local deliveries in rounds: up to JOB_TOGETHER of them at once, so that one question to the store reads them all and their
+ * mailbox batches share a sync. For each: recipients to leaves, leaves to mailboxes, and all of it to one outcome (roles/courier/job.h).
  *
  * If the directory cannot be read, nothing is recorded: the delivery is looked at again soon. A mailbox that takes nothing now keeps its
  * recipient waiting, as an address of its own. With more leaves than a row can hold, everybody waits: what was delivered is seen. */
@@ -51,61 +52,109 @@ static enum store_rc content_copy(struct job *j, struct mailbox_in *in)
         str_t bytes;
         arena_reset(&a);
         enum rc got = job_chunk(j, k, &a, &bytes);
-        rc = got == RC_OK ? mailbox_in_write(in, bytes) : j->content_lost ? STORE_DAMAGED : STORE_DOWN;
+        rc = got == RC_OK      ? mailbox_in_write(in, bytes)
+             : j->content_lost ? STORE_DAMAGED
+                               : STORE_DOWN;
     }
     arena_free(&a);
     return rc;
 }
 
-static enum store_rc mailbox_put(struct job *j, const struct leaf *l, bool *again)
+/* Begins it: what fits one chunk is on its way to the disk when this returns. NULL: *rc says why not. */
+static struct mailbox_in *mailbox_begin(struct job *j, const struct leaf *l, enum store_rc *rc)
 {
     enum { TRACE_MAX = 4096 };
     struct mailbox_in *in = mailbox_in_begin(j->c->env, l->account, j->m.id);
+    *rc = STORE_DOWN;
     if (in == NULL)
-        return STORE_DOWN;
+        return NULL;
     struct buf trace;
     buf_init(&trace, TRACE_MAX);
     trace_return_path_write(j->m.reverse_path, &trace); /* RFC 5321 4.4: the delivery system's, on top */
     trace_delivered_to_write(l->address, &trace);
-    enum store_rc rc = trace.failed ? STORE_LIMIT : mailbox_in_write(in, buf_str(&trace));
-    if (rc == STORE_OK)
-        rc = content_copy(j, in);
+    *rc = trace.failed ? STORE_LIMIT : mailbox_in_write(in, buf_str(&trace));
+    if (*rc == STORE_OK)
+        *rc = content_copy(j, in);
     buf_free(&trace);
-    if (rc == STORE_OK)
-        return mailbox_in_commit(in, again);
+    if (*rc == STORE_OK) {
+        mailbox_in_submit(in);
+        return in;
+    }
     mailbox_in_abort(in);
-    return rc;
+    return NULL;
 }
 
-/* False: core is not there; nothing is to be recorded. */
-static bool leaf_deliver(struct job *j, size_t i, const struct leaf *l)
+/* ---- one delivery in hand ---- */
+
+struct hand {
+    struct job job;
+    bool begun;    /* job is initialized */
+    bool ready;    /* it was read, and is to be handed out */
+    bool down;     /* core or the directory is not there: nothing is recorded */
+    unsigned slot; /* in local.active */
+    struct queue_delivery as_read;
+    struct expansion x;
+    size_t taken;           /* recipients expanded */
+    struct mailbox_in **in; /* for each leaf, while its batch is under way */
+    size_t at;              /* the first leaf that may still have one */
+};
+
+struct round {
+    struct local *local;
+    struct arena values; /* what was read for all of them */
+    size_t n, flying;
+    struct hand hand[JOB_TOGETHER];
+};
+
+static void leaf_verdict(struct hand *h, size_t i, enum store_rc rc, bool again)
 {
-    bool again = false;
-    if (been_here(j->first, l->address)) {
-        verdict(j, i, RC_PERM, "5.4.6", "mail loop: this message was delivered to this address before");
-        return true;
-    }
-    enum store_rc rc = mailbox_put(j, l, &again);
     if (rc == STORE_OK)
-        verdict(j, i, RC_OK, "2.0.0", again ? "in the mailbox (it was there already)" : "in the mailbox");
-    else if (rc == STORE_DOWN || rc == STORE_UNKNOWN || rc == STORE_EXPIRED)
-        return false;
+        verdict(&h->job, i, RC_OK, "2.0.0", again ? "in the mailbox (it was there already)" : "in the mailbox");
+    else if (rc == STORE_DOWN || rc == STORE_UNKNOWN || rc == STORE_EXPIRED || rc == STORE_CONFLICT)
+        h->down = true; /* STORE_CONFLICT: core lost a piece written ahead */
     else
-        verdict_store(j, i, rc);
+        verdict_store(&h->job, i, rc);
+}
+
+/* Waits for the oldest leaf under way. False: there is none. */
+static bool leaf_finish(struct round *r, struct hand *h)
+{
+    while (h->at < h->x.n && h->in[h->at] == NULL)
+        h->at++;
+    if (h->at == h->x.n)
+        return false;
+    bool again = false;
+    enum store_rc rc = mailbox_in_commit(h->in[h->at], &again);
+    h->in[h->at] = NULL;
+    r->flying--;
+    leaf_verdict(h, h->at, rc, again);
     return true;
 }
 
-/* ---- one delivery ---- */
-
-static bool leaves_settle(struct job *j, const struct expansion *x)
+static void leaf_begin(struct round *r, struct hand *h, size_t i)
 {
-    for (size_t i = 0; i < x->n; i++) {
-        const struct leaf *l = &x->v[i];
-        switch (l->kind) {
-        case LEAF_ACCOUNT:
-            if (!leaf_deliver(j, i, l))
-                return false;
-            break;
+    struct job *j = &h->job;
+    const struct leaf *l = &h->x.v[i];
+    enum store_rc rc;
+    if (been_here(j->first, l->address)) {
+        verdict(j, i, RC_PERM, "5.4.6", "mail loop: this message was delivered to this address before");
+        return;
+    }
+    while (r->flying >= LOCAL_FLYING && leaf_finish(r, h))
+        ;
+    h->in[i] = mailbox_begin(j, l, &rc);
+    if (h->in[i] == NULL)
+        leaf_verdict(h, i, rc, false);
+    else
+        r->flying++;
+}
+
+static void leaves_begin(struct round *r, struct hand *h)
+{
+    struct job *j = &h->job;
+    for (size_t i = 0; i < h->x.n && !h->down && !j->content_lost; i++) {
+        switch (h->x.v[i].kind) {
+        case LEAF_ACCOUNT: leaf_begin(r, h, i); break;
         case LEAF_REMOTE:
             verdict(j, i, RC_OK, "2.0.0", "sent on to another server");
             j->became[i] = QUEUE_FORWARDED;
@@ -115,7 +164,6 @@ static bool leaves_settle(struct job *j, const struct expansion *x)
         case LEAF_TOO_MANY: verdict(j, i, RC_PERM, "5.4.6", "this alias stands for too many addresses, or too deep"); break;
         }
     }
-    return true;
 }
 
 /* The leaves take the place of the recipients. */
@@ -154,32 +202,49 @@ static void everybody_waits(struct job *j, struct queue_delivery as_read)
         j->verdicts[i] = why;
 }
 
-/* Where it ends for everybody. False: it was put back. */
-static bool hand_out(struct job *j)
+/* The first half: recipients to leaves, and their mailbox batches on the way. */
+static void hand_begin(struct round *r, struct hand *h)
 {
-    struct carrier *c = j->c;
-    struct queue_delivery as_read = j->d;
-    struct expansion x = {0};
-    size_t taken = 0;
-    while (taken < as_read.nrcpt && x.n < LOCAL_LEAVES_TURN) {
-        if (expand(c->env->store, c->set->subaddress_separator, &as_read.rcpt[taken], &j->arena, &x) != STORE_OK) {
-            agenda_later(&c->agenda, j->entry, LATER_DOWN_MS);
-            return false;
-        }
-        taken++;
+    struct job *j = &h->job;
+    h->as_read = j->d;
+    h->x = (struct expansion){0};
+    h->taken = h->at = 0;
+    h->down = false;
+    if (j->content_lost)
+        return;
+    while (h->taken < h->as_read.nrcpt && h->x.n < LOCAL_LEAVES_TURN && !h->down) {
+        h->down = expand(r->local->directory, &h->as_read.rcpt[h->taken], &j->arena, &h->x) != STORE_OK;
+        h->taken++;
     }
-    if (!leaves_adopt(j, &x) || !leaves_settle(j, &x)) {
-        agenda_later(&c->agenda, j->entry, LATER_DOWN_MS);
+    h->in = arena_array(&j->arena, h->x.n, sizeof(struct mailbox_in *));
+    if (h->down || h->in == NULL || !leaves_adopt(j, &h->x)) {
+        h->x.n = 0; /* none was begun */
+        h->down = true;
+        return;
+    }
+    leaves_begin(r, h);
+}
+
+/* The second: where it ends for everybody. False: it was put back. */
+static bool hand_finish(struct round *r, struct hand *h)
+{
+    struct job *j = &h->job;
+    struct agenda *g = &j->c->agenda;
+    while (leaf_finish(r, h))
+        ;
+    if (h->down) {
+        agenda_later(g, j->entry, LATER_DOWN_MS);
         return false;
     }
     if (j->content_lost) {
-        j->d = as_read;
+        j->d = h->as_read;
         j->became = NULL;
-        job_verdict_lost(j);
+        if (h->x.n > 0) /* found only now; else job_read has said so */
+            job_verdict_lost(j);
     } else if (waiting(j) > QUEUE_GROUP) {
-        everybody_waits(j, as_read);
-    } else if (!forward_rows(j, &x, as_read.rcpt + taken, as_read.nrcpt - taken)) {
-        agenda_later(&c->agenda, j->entry, LATER_ODD_MS);
+        everybody_waits(j, h->as_read);
+    } else if (!forward_rows(j, &h->x, h->as_read.rcpt + h->taken, h->as_read.nrcpt - h->taken)) {
+        agenda_later(g, j->entry, LATER_ODD_MS);
         return false;
     }
     return true;
@@ -190,15 +255,15 @@ static bool hand_out(struct job *j)
 static bool claim(struct local *l, queue_id_t id, unsigned *slot)
 {
     bool ok = true;
-    unsigned free_slot = LOCAL_THREADS;
+    unsigned free_slot = LOCAL_IN_HAND;
     pthread_mutex_lock(&l->lock);
-    for (unsigned i = 0; i < LOCAL_THREADS; i++) {
+    for (unsigned i = 0; i < LOCAL_IN_HAND && ok; i++) {
         if (!l->used[i])
             free_slot = i;
         else if (queue_id_eq(l->active[i], id))
             ok = false;
     }
-    ok = ok && free_slot < LOCAL_THREADS;
+    ok = ok && free_slot < LOCAL_IN_HAND;
     if (ok) {
         l->used[free_slot] = true;
         l->active[free_slot] = id;
@@ -215,43 +280,94 @@ static void release(struct local *l, unsigned slot)
     pthread_mutex_unlock(&l->lock);
 }
 
-static bool one(struct local *l, struct job *j, struct schedule_entry e)
+/* ---- a round ---- */
+
+/* Takes what is due and not in another hand, and reads it. */
+static void round_read(struct round *r, const struct schedule_entry *e, size_t n)
 {
-    unsigned slot;
-    if (!claim(l, e.id, &slot)) {
-        agenda_later(&j->c->agenda, e, LATER_BUSY_MS);
-        return false;
+    struct job *jobs[JOB_TOGETHER];
+    struct schedule_entry mine[JOB_TOGETHER];
+    bool ready[JOB_TOGETHER];
+    arena_reset(&r->values);
+    r->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct hand *h = &r->hand[r->n];
+        if (!claim(r->local, e[i].id, &h->slot)) {
+            agenda_later(&r->local->carrier.agenda, e[i], LATER_BUSY_MS);
+            continue;
+        }
+        if (!h->begun)
+            job_init(&h->job, &r->local->carrier);
+        h->begun = true;
+        jobs[r->n] = &h->job;
+        mine[r->n++] = e[i];
     }
-    bool ready = job_read(j, e);
-    ready = ready && (j->content_lost || hand_out(j));
-    release(l, slot);
-    return ready;
+    job_read_all(jobs, mine, r->n, &r->values, ready);
+    for (size_t i = 0; i < r->n; i++)
+        r->hand[i].ready = ready[i];
+}
+
+/* False: the role stops, or has lost its lease. */
+static bool round_run(struct round *r, const struct schedule_entry *e, size_t n)
+{
+    bool go = true;
+    round_read(r, e, n);
+    for (size_t i = 0; i < r->n; i++)
+        if (r->hand[i].ready)
+            hand_begin(r, &r->hand[i]);
+    for (size_t i = 0; i < r->n; i++) {
+        struct hand *h = &r->hand[i];
+        h->ready = h->ready && hand_finish(r, h);
+        release(r->local, h->slot);
+        if (h->ready)
+            job_submit(&h->job);
+    }
+    for (size_t i = 0; i < r->n; i++)
+        go = job_finish(&r->hand[i].job) && go;
+    return go;
+}
+
+static struct round *round_new(struct local *l)
+{
+    struct round *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return NULL;
+    r->local = l;
+    arena_init(&r->values, 2 * STORE_PAGE_MAX + JOB_TOGETHER * 1024);
+    return r;
+}
+
+static void round_free(struct round *r)
+{
+    for (size_t i = 0; i < JOB_TOGETHER && r->hand[i].begun; i++)
+        job_free(&r->hand[i].job);
+    arena_free(&r->values);
+    free(r);
+}
+
+static bool writes_stopped(struct carrier *c)
+{
+    const struct store_board *board = store_board(c->env->store);
+    return board != NULL && atomic_load(&board->writes_stopped) != 0;
 }
 
 void local_deliver(void *user, struct schedule_dest *d, struct schedule_entry first)
 {
     struct local *l = user;
-    struct carrier *c = &l->carrier;
-    struct job job[2]; /* one's outcome is on its way to the disk while the other is handed out */
-    unsigned turn = 0;
-    struct schedule_entry e = first;
-    job_init(&job[0], c);
-    job_init(&job[1], c);
-    bool go = true;
-    do {
-        const struct store_board *board = store_board(c->env->store);
-        if (board != NULL && atomic_load(&board->writes_stopped) != 0) {
-            agenda_later(&c->agenda, e, LATER_STOPPED_MS);
-            break;
-        }
-        if (!one(l, &job[turn], e))
-            continue;
-        go = job_finish(&job[1 - turn]);
-        job_submit(&job[turn]);
-        turn = 1 - turn;
-    } while (go && agenda_more(&c->agenda, d, 0, &e));
-    go = job_finish(&job[1 - turn]) && go;
-    agenda_leave(&c->agenda, d);
-    job_free(&job[0]);
-    job_free(&job[1]);
+    struct agenda *g = &l->carrier.agenda;
+    struct schedule_entry e[JOB_TOGETHER] = {first};
+    size_t n = 1;
+    struct round *r = round_new(l);
+    bool go = r != NULL && !writes_stopped(&l->carrier);
+    while (go && n > 0) {
+        while (n < JOB_TOGETHER && agenda_more(g, d, 0, &e[n]))
+            n++;
+        go = round_run(r, e, n);
+        n = go && !writes_stopped(&l->carrier) && agenda_more(g, d, 0, &e[0]) ? 1 : 0;
+    }
+    if (r == NULL || n > 0) /* nothing was begun */
+        agenda_later(g, first, r == NULL ? LATER_DOWN_MS : LATER_STOPPED_MS);
+    agenda_leave(g, d);
+    if (r != NULL)
+        round_free(r);
 }

@@ -4,14 +4,17 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
+#include "post/directory.h"
 #include "roles/role.h"
 
 bool local_init(struct local *l, struct env *env, const struct settings *set)
 {
     *l = (struct local){0};
     pthread_mutex_init(&l->lock, NULL);
-    if (carrier_init(&l->carrier, env, set, true, local_deliver))
+    l->directory = directory_cache_new(env, set->subaddress_separator, LOCAL_ADDRESSES);
+    if (l->directory != NULL && carrier_init(&l->carrier, env, set, true, local_deliver))
         return true;
+    directory_cache_free(l->directory);
     pthread_mutex_destroy(&l->lock);
     return false;
 }
@@ -19,14 +22,17 @@ bool local_init(struct local *l, struct env *env, const struct settings *set)
 void local_free(struct local *l)
 {
     carrier_free(&l->carrier);
+    directory_cache_free(l->directory);
     pthread_mutex_destroy(&l->lock);
 }
 
 int role_local(struct role *r)
 {
-    static struct local *l; /* for the life of the process: hints come until the store is closed, which is after us */
+    static struct local *
+        l; /* for the life of the process: hints come until the store is closed, which is after us */
     l = malloc(sizeof *l);
     if (l == NULL || !local_init(l, &r->env, r->settings))
         return EX_OSERR;
+    l->carrier.beside = local_sweeper;
     return carrier_run(&l->carrier, r, LOCAL_THREADS);
 }

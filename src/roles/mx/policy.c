@@ -8,7 +8,10 @@
  *     the directory does not answer     451 4.3.0                        451 4.3.0
  *
  * Nothing is accepted only to be bounced. The pair (local part, domain) that the engine parsed is looked up as it is: percent,
- * bang and quotes in a local part are characters like others, never another way to write a route. */
+ * bang and quotes in a local part are characters like others, never another way to write a route. A domain in U-labels is looked up,
+ * compared and queued in A-labels (RFC 6531 3.2); the address itself stays as it was given. A domain that has no A-labels is no
+ * domain: 553 5.1.2, and 553 5.1.8 as the sender's, for no bounce could go there. */
+#include "mail/domain.h"
 #include "roles/log.h"
 #include "roles/mx/mx.h"
 
@@ -27,18 +30,30 @@ static bool space_for(const struct mx *mx, uint64_t size)
     return atomic_load(&board->writes_stopped) == 0 && atomic_load(&board->free_bytes) >= needed;
 }
 
+/* The path's domain as it is looked up. False: it has none. */
+static bool domain_key(struct mx_session *s, const struct smtp_path *p, str_t *key)
+{
+    return domain_to_ascii(p->domain, smtps_transaction_arena(s->smtps), key);
+}
+
 void mx_on_mail(struct mx_session *s)
 {
     const struct smtps_mail_params *p = smtps_mail_params(s->smtps);
     struct arena *a = smtps_transaction_arena(s->smtps);
+    str_t key;
     if (!space_for(s->mx,
                    p->has_size ? p->size : 0)) { /* the engine has held the size against size_max */
         mx_log_reject(s, "reject", 452, STR(""), "no space in the store");
         smtps_reply(s->smtps, 452, "4.3.1", "not enough space, try later");
         return;
     }
-    struct mx_transaction *t = arena_alloc(a, sizeof *t);
     str_t from = smtp_path_text(smtps_sender(s->smtps), a);
+    if (!domain_key(s, smtps_sender(s->smtps), &key) && !a->failed) {
+        mx_log_reject(s, "reject", 553, STR(""), "the sender's domain is no domain name");
+        smtps_reply(s->smtps, 553, "5.1.8", "the sender's domain is no domain name");
+        return;
+    }
+    struct mx_transaction *t = arena_alloc(a, sizeof *t);
     if (t == NULL || a->failed) {
         smtps_reply(s->smtps, 451, "4.3.0", "out of memory");
         return;
@@ -88,7 +103,6 @@ static void relay(struct mx_session *s, const struct smtp_path *p, struct queue_
         refuse(s, 550, "5.7.1", r->address, "relaying denied");
         return;
     }
-    r->domain = p->domain;
     if (p->kind == SMTP_DOMAIN_LITERAL) /* with its brackets, as in the address */
         r->domain =
             arena_fmt(smtps_transaction_arena(s->smtps), "[" STR_FMT "]", STR_ARG(p->domain));
@@ -120,8 +134,15 @@ void mx_on_rcpt(struct mx_session *s)
         literal(s, p, &r);
         return;
     }
+    if (!domain_key(s, p, &r.domain)) {
+        if (smtps_transaction_arena(s->smtps)->failed)
+            refuse(s, 451, "4.3.0", r.address, "out of memory");
+        else
+            refuse(s, 553, "5.1.2", r.address, "the domain is no domain name");
+        return;
+    }
     enum directory_kind kind = DIRECTORY_NONE;
-    enum store_rc rc = directory_cache_kind(s->mx->directory, p->local, p->domain, &kind);
+    enum store_rc rc = directory_cache_kind(s->mx->directory, p->local, r.domain, &kind);
     if (rc != STORE_OK) {
         refuse(s, 451, "4.3.0", r.address, "cannot look the recipient up now, try later");
         return;
@@ -133,6 +154,5 @@ void mx_on_rcpt(struct mx_session *s)
     case DIRECTORY_ALIAS: break;
     }
     r.local = true;
-    r.domain = p->domain;
     add_rcpt(s, &r);
 }

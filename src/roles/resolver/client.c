@@ -4,9 +4,8 @@
 #include "roles/resolver/protocol.h"
 
 enum { ASK_TIMES = 3 }; /* a resolver that dies of a query must not be fed it for ever */
-enum {
-    ANSWER_MARGIN_MS = 250
-}; /* the resolver gives up that much earlier, so that its answer still arrives */
+/* The resolver gives up that much earlier, so that its answer still arrives. */
+enum { ANSWER_MARGIN_MS = 250 };
 
 static enum rc ask(struct env *env, str_t name, enum dns_type type, int64_t deadline_ms,
                    struct arena *a, str_t *reply)

@@ -1,7 +1,8 @@
 /* client.h: DNS for mx and courier: env->dns asks the resolver role over a channel.
  *
- * The call waits, until its deadline (of CLOCK_MONOTONIC, as env->mono_ms of the system's env). A resolver that was restarted in the meantime is
- * asked again. What comes of a broken resolver is DNS_SERVFAIL or DNS_TIMEOUT: not known now. Any thread may call. */
+ * The call waits, until its deadline (of CLOCK_MONOTONIC, as env->mono_ms of the system's env).
+ * A resolver that was restarted in the meantime is asked again. What comes of a broken resolver
+ * is DNS_SERVFAIL or DNS_TIMEOUT: not known now. Any thread may call. */
 #ifndef ROLES_RESOLVER_CLIENT_H
 #define ROLES_RESOLVER_CLIENT_H
 

@@ -9,7 +9,8 @@ static bool type_known(uint16_t type)
            type == DNS_TXT || type == DNS_AAAA || type == DNS_TLSA;
 }
 
-/* A backslash would be an escape to the resolver's own parser: the name would not mean what it says. */
+/* A backslash would be an escape to the resolver's own parser: the name would not mean what it
+ * says. */
 bool resolver_name_ok(str_t name)
 {
     for (size_t i = 0; i < name.len; i++)

@@ -1,4 +1,5 @@
-/* protocol.h: what mx and courier ask the resolver, as payloads of channel frames. Bounded; decoders take anything.
+/* protocol.h: what mx and courier ask the resolver, as payloads of channel frames. Bounded;
+ * decoders take anything.
  *
  *     query   u16 type, u32 milliseconds it may take, str16 name
  *     answer  u8 status, u8 secure, u32 ttl, str16 canonical name, u16 n, n times str16 record data
@@ -26,7 +27,7 @@ bool resolver_query_encode(const struct resolver_query *q, struct buf *out);
 bool resolver_query_decode(str_t payload, struct resolver_query *q); /* name points into payload */
 /* Records that would exceed the bounds are left out. */
 bool resolver_answer_encode(const struct dns_answer *a, struct buf *out);
-bool resolver_answer_decode(str_t payload, struct arena *a,
-                            struct dns_answer *out); /* copies to the arena */
+/* Copies to the arena. */
+bool resolver_answer_decode(str_t payload, struct arena *a, struct dns_answer *out);
 
 #endif

@@ -2,8 +2,9 @@
  *
  *     channel reader threads ──ub_resolve_async──▶ libunbound's own thread ──its pipe──▶ our thread: ub_process, timeouts, replies
  *
- * A query is in the list from its start until our thread answers it, either in ub_process (done) or because its time is over (ub_cancel);
- * both happen on that one thread, so each is answered exactly once. r->lock is never held while a reply is written. */
+ * A query is in the list from its start until our thread answers it, either in ub_process (done)
+ * or because its time is over (ub_cancel); both happen on that one thread, so each is answered
+ * exactly once. r->lock is never held while a reply is written. */
 #include "roles/resolver/resolver.h"
 
 #include <poll.h>

@@ -25,10 +25,12 @@ static const struct option options[] = {
     {"insecure-lan-zones:", "yes"},
 };
 
-/* Zones libunbound answers by itself unless told otherwise; a private network may well serve them. */
+/* Zones libunbound answers by itself unless told otherwise; a private network may well serve
+ * them. */
 static const char *const own_zones[] = {"localhost.", "test.", "invalid.", "home.arpa."};
 
-/* The root's key-signing keys, as IANA publishes them (root-anchors.xml): KSK-2017, and KSK-2024 that follows it. */
+/* The root's key-signing keys, as IANA publishes them (root-anchors.xml): KSK-2017, and KSK-2024
+ * that follows it. */
 static const char *const root_keys[] = {
     ". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D",
     ". IN DS 38696 8 2 683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16",

@@ -6,7 +6,7 @@
 #include "roles/settings.h"
 
 struct ub_ctx;
-struct ub_ctx *unbound_setup(const struct settings *set,
-                             struct err *err); /* NULL and *err; ub_ctx_delete frees it */
+/* NULL and *err; ub_ctx_delete frees it. */
+struct ub_ctx *unbound_setup(const struct settings *set, struct err *err);
 
 #endif

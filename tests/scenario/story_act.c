@@ -1,0 +1,139 @@
+/* story_act.c: steps that do something: mail, time, the operator. See story.h. */
+#include "story_steps.h"
+
+#include <stdio.h>
+
+#include "post/queue_admin.h"
+
+#define CONTENT_DEFAULT STR("Subject: hello\r\n\r\nHello.\r\n")
+
+/* ---- mail ---- */
+
+/* Adds the line, with \(N:text) as text N times. */
+static bool content_line(struct story *s, str_t line, struct buf *out)
+{
+    size_t at;
+    while (str_find(line, '\\', &at)) {
+        str_t rest = str_from(line, at + 2), number, text;
+        uint64_t n;
+        buf_add(out, str_first(line, at));
+        if (!str_starts(str_from(line, at), STR("\\(")) || !str_cut(&rest, ':', &number) || !str_cut(&rest, ')', &text) ||
+            !str_u64(number, 1000000, &n))
+            return wrong(s->w, "an escape is \\(N:text)");
+        while (n-- > 0)
+            buf_add(out, text);
+        line = rest;
+    }
+    buf_add(out, line);
+    return buf_add(out, STR("\r\n")) || wrong(s->w, "the content is too long");
+}
+
+static bool mail_content(struct story *s, str_t *out)
+{
+    struct buf b;
+    str_t line;
+    bool ok = true;
+    buf_init(&b, 1 << 24);
+    while (ok && block_line(s, &line))
+        ok = str_starts(line, STR("|")) ? content_line(s, after_mark(line), &b) : wrong(s->w, "content is written after |");
+    *out = b.len > 0 ? arena_dup(&s->w->arena, buf_str(&b)) : CONTENT_DEFAULT;
+    buf_free(&b);
+    return ok;
+}
+
+static bool mail_words(struct story *s, struct submission *m, str_t *to)
+{
+    size_t i = 4;
+    if (s->nwords < 5 || !is(s, 1, "from") || !is(s, 3, "to") || !bracketed(s, s->word[2], &m->from))
+        return grammar(s, "mail from <A> to <B>… [by ADDRESS] [8bitmime] [smtputf8]");
+    while (i < s->nwords && str_starts(s->word[i], STR("<")))
+        if (!bracketed(s, s->word[i++], &to[m->nto++]))
+            return false;
+    for (; i < s->nwords; i++) {
+        if (is(s, i, "8bitmime"))
+            m->body_8bit = true;
+        else if (is(s, i, "smtputf8"))
+            m->smtputf8 = true;
+        else if (!is(s, i, "by") || ++i == s->nwords || !address(s, s->word[i], &m->client))
+            return grammar(s, "mail from <A> to <B>… [by ADDRESS] [8bitmime] [smtputf8]");
+    }
+    return true;
+}
+
+bool step_mail(struct story *s)
+{
+    str_t to[WORDS_MAX];
+    char reply[1000];
+    struct submission m = {.to = to, .client = {.family = NETADDR_V4, .bytes = {127, 0, 0, 1}}};
+    if (!mail_words(s, &m, to) || !mail_content(s, &m.content))
+        return false;
+    m.client.port = 4711;
+    if (!mta_submit(s->mta, &m, reply, sizeof reply))
+        return wrong(s->w, "the server did not answer");
+    str_t want = next_is(s, "answered ") ? s->rest : STR("250 *");
+    return wild(want, str_c(reply)) || wrong(s->w, "the mail was answered %s", reply);
+}
+
+/* ---- time ---- */
+
+bool step_retry(struct story *s)
+{
+    int64_t want, now = world_now(s->w), next = world_next(s->w);
+    if (s->nwords != 3 || !is(s, 1, "after") || !time_ms(s, s->word[2], &want))
+        return grammar(s, "retry after TIME");
+    if (next == INT64_MAX)
+        return wrong(s->w, "nothing waits");
+    if (!about(next - now, want))
+        return wrong(s->w, "the next thing is due after %ld s", (long)((next - now) / 1000));
+    world_pass(s->w, next);
+    return true;
+}
+
+void sweep(struct world *w)
+{
+    for (size_t i = 0; i < w->nmtas; i++) {
+        struct courier *c = w->mta[i]->courier;
+        while (world_now(w) >= c->sweep.next_ms && sweep_step(c)) {
+        }
+    }
+}
+
+bool step_pass(struct story *s)
+{
+    int64_t ms;
+    struct world *w = s->w;
+    if (s->nwords != 2 || !time_ms(s, s->word[1], &ms))
+        return grammar(s, "pass TIME");
+    int64_t end = world_now(w) + ms;
+    while (world_next(w) <= end && !w->dark && w->wrong[0] == '\0') {
+        world_pass(w, world_next(w));
+        world_settle(w);
+    }
+    world_pass(w, end);
+    sweep(w);
+    return true;
+}
+
+bool step_restart(struct story *s)
+{
+    for (size_t i = 0; i < s->w->nmtas; i++)
+        mta_restart(s->w->mta[i]);
+    s->w->dark = false;
+    s->restarted = true;
+    return s->nwords == 1 || grammar(s, "restart");
+}
+
+bool step_operator(struct story *s)
+{
+    static const char *const changes[] = {"retry", "hold", "release", "remove", "bounce"}; /* as enum queue_change */
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof changes / sizeof *changes && s->nwords == 3; i++) {
+        struct queue_filter f = {.domain = s->word[2]};
+        if (!is(s, 1, changes[i]))
+            continue;
+        if (queue_change(&s->mta->fe.env, s->mta->settings.hostname, &f, (enum queue_change)i, &n) != STORE_OK)
+            return wrong(s->w, "the store did not take that");
+        return n > 0 || wrong(s->w, "there was nothing to change");
+    }
+    return grammar(s, "operator hold|release|retry|remove|bounce DOMAIN");
+}

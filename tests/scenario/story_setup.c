@@ -1,0 +1,147 @@
+/* story_setup.c: steps that say what there is: servers, people, names, other hosts. See story.h. */
+#include "story_steps.h"
+
+/* ---- servers ---- */
+
+bool step_seeds(struct story *s)
+{
+    return str_u64(s->rest, 1000, &s->seeds) || grammar(s, "seeds NUMBER");
+}
+
+bool step_server(struct story *s)
+{
+    if (s->nwords == 3) {
+        if (!mta_new(s->w, s->word[1], s->word[2]))
+            return false;
+        s->mta = s->w->mta[s->w->nmtas - 1];
+        return true;
+    }
+    for (size_t i = 0; i < s->w->nmtas && s->nwords == 2; i++) {
+        if (str_eq(s->w->mta[i]->name, s->word[1])) {
+            s->mta = s->w->mta[i];
+            return true;
+        }
+    }
+    return wrong(s->w, "there is no such server yet: server NAME ADDRESS");
+}
+
+bool step_set(struct story *s)
+{
+    if (s->mta->started)
+        return wrong(s->w, "settings come before the first mail");
+    buf_add(&s->mta->conf, s->rest);
+    buf_addc(&s->mta->conf, '\n');
+    return true;
+}
+
+static struct store *store(const struct story *s)
+{
+    return s->mta->fe.env.store;
+}
+
+static bool done(struct story *s, enum rc rc, const struct err *err)
+{
+    return rc == RC_OK || wrong(s->w, "%s", err->text);
+}
+
+bool step_domain(struct story *s)
+{
+    struct err err;
+    if (s->nwords != 2 && !(s->nwords == 4 && is(s, 2, "catch-all")))
+        return grammar(s, "domain DOMAIN [catch-all ADDRESS]");
+    if (!done(s, directory_domain_add(store(s), s->word[1], &err), &err))
+        return false;
+    return s->nwords == 2 || done(s, directory_domain_catchall(store(s), s->word[1], s->word[3], &err), &err);
+}
+
+bool step_account(struct story *s)
+{
+    struct err err;
+    struct mta *on = s->mta;
+    if (on->naccounts == ACCOUNTS_MAX || s->nwords != 2)
+        return grammar(s, "account ADDRESS, at most ten of them");
+    struct account *a = &on->account[on->naccounts++];
+    a->address = s->word[1];
+    return done(s, directory_account_add(store(s), s->word[1], &a->id, &err), &err);
+}
+
+bool step_alias(struct story *s)
+{
+    struct err err;
+    if (s->nwords < 3)
+        return grammar(s, "alias ADDRESS TARGET…");
+    return done(s, directory_alias_set(store(s), s->word[1], s->word + 2, s->nwords - 2, &err), &err);
+}
+
+bool step_dns(struct story *s)
+{
+    str_t data = s->rest, ignored;
+    if (s->nwords < 4)
+        return grammar(s, "dns NAME TYPE DATA");
+    for (int i = 0; i < 2; i++) {
+        (void)str_cut(&data, ' ', &ignored);
+        data = str_trim(data);
+    }
+    return zone_set(s->w, s->word[1], s->word[2], data) || grammar(s, "dns NAME MX|A|AAAA|CNAME DATA");
+}
+
+/* ---- hosts ---- */
+
+static struct host *host_at(struct story *s, const struct netaddr *addr)
+{
+    struct world *w = s->w;
+    for (size_t i = 0; i < w->nhosts; i++)
+        if (netaddr_eq(&w->host[i].addr, addr))
+            return &w->host[i];
+    if (w->nhosts == HOSTS_MAX)
+        return NULL;
+    w->host[w->nhosts].addr = *addr;
+    return &w->host[w->nhosts++];
+}
+
+static bool rule_line(struct story *s, struct host *h, str_t line)
+{
+    str_t text = str_from(line, 3);
+    if (str_starts(line, STR("C: ")) && h->nrules < RULES_MAX) {
+        h->rules[h->nrules++] = (struct rule){.command = text};
+        return true;
+    }
+    if (!str_starts(line, STR("S: ")) || (h->nrules == RULES_MAX && h->rules[h->nrules - 1].reply.len > 0))
+        return wrong(s->w, "a rule is C: COMMAND and S: REPLY");
+    if (h->nrules == 0)
+        h->nrules = 1; /* what it says by itself */
+    struct rule *r = &h->rules[h->nrules - 1];
+    if (str_eq(text, STR("[close]")))
+        r->close = true;
+    else if (str_eq(text, STR("[power cut]")))
+        r->cut = true;
+    else
+        r->reply = arena_fmt(&s->w->arena, STR_FMT STR_FMT "\r\n", STR_ARG(r->reply), STR_ARG(text));
+    return true;
+}
+
+bool step_host(struct story *s)
+{
+    static const char *const kinds[] = {"accepts", "refuses", "unreachable", "silent"};
+    struct netaddr addr;
+    str_t line;
+    if (s->nwords < 2 || s->nwords > 3 || !address(s, s->word[1], &addr))
+        return grammar(s, "host ADDRESS [accepts|refuses|unreachable|silent]");
+    struct host *h = host_at(s, &addr);
+    if (h == NULL)
+        return wrong(s->w, "there are more than %d hosts", HOSTS_MAX);
+    *h = (struct host){.addr = addr};
+    bool known = s->nwords == 2;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (is(s, 2, kinds[i])) {
+            h->kind = (enum host_kind)i;
+            known = true;
+        }
+    }
+    if (!known)
+        return grammar(s, "host ADDRESS [accepts|refuses|unreachable|silent]");
+    while (s->nwords == 2 && block_line(s, &line))
+        if (!rule_line(s, h, line))
+            return false;
+    return true;
+}
