@@ -239,7 +239,10 @@ void schedule_bad(struct schedule *s, struct schedule_dest *d, int64_t now_ms)
         return; /* another connection of the same moment already said so */
     if (d->failures < UINT16_MAX)
         d->failures++;
-    d->not_before_ms = now_ms + schedule_retry_ms(&s->policy, s->env, d->failures);
+    /* A message keeps its own times, up to four hours; but a new one finds out within half an hour that the host is back. */
+    enum { STEPS_MAX = 3 };
+    d->not_before_ms =
+        now_ms + schedule_retry_ms(&s->policy, s->env, d->failures < STEPS_MAX ? d->failures : STEPS_MAX);
 }
 
 void schedule_leave(struct schedule *s, struct schedule_dest *d, int64_t now_ms)
