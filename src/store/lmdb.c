@@ -112,12 +112,34 @@ void lmdb_log(struct lmdb *db, const char *fmt, ...)
         db->log(db->log_user, line);
 }
 
+/* Bytes inside the queue's file that new content can use: its pages less those of its trees. The file never shrinks, so without them
+ * a queue that was full once would stay "full" for ever. */
+static uint64_t queue_reusable(struct lmdb *db)
+{
+    struct lmdb_file *f = &db->files[LMDB_QUEUE];
+    MDB_txn *txn;
+    MDB_envinfo info;
+    MDB_stat st;
+    uint64_t used = 2; /* the meta pages */
+    if (f->env == NULL || mdb_env_info(f->env, &info) != 0 ||
+        mdb_txn_begin(f->env, NULL, MDB_RDONLY, &txn) != 0)
+        return 0;
+    const MDB_dbi trees[] = {0 /* of freed pages */, f->dbi};
+    for (size_t i = 0; i < sizeof trees / sizeof *trees; i++)
+        if (mdb_stat(txn, trees[i], &st) == 0)
+            used += st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
+    mdb_txn_abort(txn);
+    uint64_t all = info.me_last_pgno + 1;
+    return all > used ? (all - used) * f->page_size : 0;
+}
+
 void lmdb_refresh_free(struct lmdb *db)
 {
     struct statvfs v;
     struct store_board *board = atomic_load(&db->board);
     if (fstatvfs(db->dir_fd, &v) == 0)
-        atomic_store(&board->free_bytes, (uint64_t)v.f_bavail * v.f_frsize);
+        atomic_store(&board->free_bytes,
+                     (uint64_t)v.f_bavail * v.f_frsize + queue_reusable(db));
     atomic_store(&board->writes_stopped, atomic_load(&db->stopped) ? 1 : 0);
 }
 

@@ -143,7 +143,8 @@ struct store_page {
 struct store_board {
     _Atomic uint64_t generation[PART_KINDS]; /* grows before a durable batch of that kind reports STORE_OK: what was
                                                 read from the directory before is valid while this is unchanged */
-    _Atomic uint64_t free_bytes;             /* of the file system, refreshed every second and after STORE_FULL */
+    _Atomic uint64_t free_bytes;             /* for content: of the file system, and inside the queue's file; refreshed every
+                                                second and after STORE_FULL */
     _Atomic uint32_t writes_stopped;         /* the engine takes no writes any more */
 };
 

@@ -24,21 +24,22 @@
 
 static void *worker_main(void *arg);
 
-/* Counts one more in; false: there are workers_max. */
-static bool worker_start(struct server *s)
+/* Starts one more, active from the beginning, unless there are workers_max. */
+static void worker_start(struct server *s)
 {
     int n = atomic_load(&s->workers);
     do {
         if (n >= s->limits.workers_max)
-            return false;
+            return;
     } while (!atomic_compare_exchange_weak(&s->workers, &n, n + 1));
+    atomic_fetch_add(&s->active, 1);
     pthread_t t;
     if (pthread_create(&t, NULL, worker_main, s) == 0) {
         pthread_detach(t);
-        return true;
+        return;
     }
-    atomic_fetch_sub(&s->workers, 1); /* those there are go on */
-    return false;
+    atomic_fetch_sub(&s->active, 1); /* those there are go on */
+    atomic_fetch_sub(&s->workers, 1);
 }
 
 /* Counts this worker out, unless that would leave fewer than `keep`. */
@@ -67,18 +68,26 @@ static bool take_one(_Atomic int *n)
 /* One more may be active: a parked one, or a new one. */
 static void release_one(struct server *s)
 {
+    if (!take_one(&s->parked)) {
+        worker_start(s);
+        return;
+    }
     atomic_fetch_add(&s->active, 1);
-    if (take_one(&s->parked))
-        sem_post(&s->places);
-    else if (!worker_start(s))
-        atomic_fetch_sub(&s->active, 1);
+    sem_post(&s->places);
+}
+
+/* Nobody waits for events, and there is a place for one who would. */
+static bool place_free(struct server *s)
+{
+    return atomic_load(&s->waiting) == 0 && atomic_load(&s->active) < s->active_max &&
+           !atomic_load(&s->stopping);
 }
 
 static void on_block(void *user)
 {
     struct server *s = user;
-    int active = atomic_fetch_sub(&s->active, 1) - 1;
-    if (active < s->active_max && atomic_load(&s->waiting) == 0 && !atomic_load(&s->stopping))
+    atomic_fetch_sub(&s->active, 1);
+    if (place_free(s))
         release_one(s);
 }
 
@@ -90,6 +99,8 @@ static void on_unblock(void *user)
 /* Gives the place up if there are too many. */
 static bool must_park(struct server *s)
 {
+    if (!s->limits.handlers_tell)
+        return false;
     int n = atomic_load(&s->active);
     while (n > s->active_max + atomic_load(&s->extra))
         if (atomic_compare_exchange_weak(&s->active, &n, n - 1))
@@ -102,8 +113,11 @@ static bool park(struct server *s)
 {
     struct timespec until = sys_timespec(sys_mono_ms() + SERVER_IDLE_MS);
     atomic_fetch_add(&s->parked, 1);
-    if (atomic_load(&s->stopping) && take_one(&s->parked))
+    /* Whoever looked for one between our leaving the place and this line has not found us. */
+    if ((atomic_load(&s->stopping) || place_free(s)) && take_one(&s->parked)) {
+        atomic_fetch_add(&s->active, 1);
         return true;
+    }
     for (;;) {
         if (sem_clockwait(&s->places, CLOCK_MONOTONIC, &until) == 0)
             return true;

@@ -304,6 +304,144 @@ static void test_chunk_not_as_promised(void **state)
     world_free(&w);
 }
 
+/* Core loses what was written ahead, or the sweeper takes it, while the message is still on its way:
+ * then it is not delivered, and nothing of it is seen. */
+static void test_lost_ahead(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 3; how++) {
+        struct world w;
+        struct mailbox_message *m;
+        bool again;
+        world_init(&w);
+        str_t big = pattern(&w, 3 * STORE_CHUNK);
+        assert_int_equal(deliver(&w, 1, pattern(&w, 10), SIZE_MAX, &again), STORE_OK);
+        struct mailbox_in *in = mailbox_in_begin(&w.env, ACCOUNT, id_of(2));
+        assert_int_equal(mailbox_in_write(in, str_first(big, 2 * STORE_CHUNK + 1)), STORE_OK);
+        if (how < 2) { /* a chunk in the middle, or all */
+            struct store_batch b;
+            store_batch_init(&b, MAILBOX_PART(ACCOUNT), &w.arena);
+            store_delete(&b, mailbox_key_chunk(id_of(2).b, 1, &w.arena));
+            if (how == 1)
+                store_delete(&b, mailbox_key_chunk(id_of(2).b, 0, &w.arena));
+            assert_int_equal(store_commit(w.env.store, &b), STORE_OK);
+        } else {
+            store_memory_reopen(w.env.store, 0);
+        }
+        enum store_rc rc = mailbox_in_write(in, str_from(big, 2 * STORE_CHUNK + 1));
+        bool kept = rows(&w, "b/") == 3; /* a restart may have kept both */
+        enum store_rc end = mailbox_in_commit(in, &again);
+        assert_true(rc == STORE_OK || rc == end);
+        assert_true(kept ? end == STORE_OK : end == STORE_CONFLICT);
+        assert_int_equal(list(&w, &m), kept ? 2 : 1);
+        assert_int_equal(deliver(&w, 2, big, SIZE_MAX, &again), STORE_OK);
+        assert_int_equal(list(&w, &m), 2);
+        check_content(&w, &m[1], big);
+        world_free(&w);
+    }
+}
+
+/* ---- the end of an account ---- */
+
+static void fill(struct world *w, unsigned n)
+{
+    bool again;
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(deliver(w, i, pattern(w, i % 50 == 0 ? 70000 : 50), SIZE_MAX, &again),
+                         STORE_OK);
+}
+
+static void put_neighbour(struct world *w)
+{
+    static const uint64_t beside[] = {ACCOUNT - 1, ACCOUNT + 1};
+    for (size_t i = 0; i < 2; i++) {
+        bool again;
+        struct mailbox_in *in = mailbox_in_begin(&w->env, beside[i], id_of(77));
+        assert_int_equal(mailbox_in_write(in, STR("theirs")), STORE_OK);
+        assert_int_equal(mailbox_in_commit(in, &again), STORE_OK);
+    }
+}
+
+static void only_neighbours_are_left(struct world *w)
+{
+    assert_int_equal(rows(w, ""), 1); /* that it is closed */
+    for (uint64_t account = ACCOUNT - 1; account <= ACCOUNT + 1; account += 2) {
+        struct mailbox_message *m;
+        size_t n;
+        assert_int_equal(mailbox_list(w->env.store, account, MAILBOX_INBOX, &w->arena, &m, &n),
+                         STORE_OK);
+        assert_int_equal(n, 1);
+    }
+}
+
+static void test_purge(void **state)
+{
+    (void)state;
+    struct world w;
+    struct mailbox_message *m;
+    bool again;
+    world_init(&w);
+    fill(&w, 700); /* 2,100 rows and more: some pages */
+    put_neighbour(&w);
+    assert_int_equal(mailbox_purge(w.env.store, ACCOUNT), STORE_OK);
+    only_neighbours_are_left(&w);
+    assert_int_equal(mailbox_purge(w.env.store, ACCOUNT), STORE_OK); /* again, and of nobody */
+    assert_int_equal(mailbox_purge(w.env.store, ACCOUNT + 5), STORE_OK);
+    /* a delivery that looked the address up before it went */
+    assert_int_equal(deliver(&w, 9000, pattern(&w, 50), SIZE_MAX, &again), STORE_CONFLICT);
+    assert_int_equal(deliver(&w, 9001, pattern(&w, 200000), SIZE_MAX, &again), STORE_CONFLICT);
+    assert_int_equal(list(&w, &m), 0);
+    only_neighbours_are_left(&w);
+    world_free(&w);
+}
+
+/* One was half way in when the account went. */
+static void test_purge_under_delivery(void **state)
+{
+    (void)state;
+    struct world w;
+    bool again;
+    world_init(&w);
+    fill(&w, 1);
+    put_neighbour(&w);
+    struct mailbox_in *in = mailbox_in_begin(&w.env, ACCOUNT, id_of(5));
+    assert_int_equal(mailbox_in_write(in, pattern(&w, 2 * STORE_CHUNK)), STORE_OK);
+    assert_int_equal(mailbox_purge(w.env.store, ACCOUNT), STORE_OK);
+    assert_int_equal(mailbox_in_write(in, pattern(&w, 2 * STORE_CHUNK)), STORE_CONFLICT);
+    assert_int_equal(mailbox_in_commit(in, &again), STORE_CONFLICT);
+    assert_false(again);
+    only_neighbours_are_left(&w);
+    world_free(&w);
+}
+
+/* Every batch of a purge lost or torn in turn: the next one ends it. */
+static void test_purge_crash(void **state)
+{
+    (void)state;
+    bool finished = false;
+    for (uint64_t at = 1; !finished; at++) {
+        for (int torn = 0; torn < 2; torn++) {
+            struct world w;
+            world_init(&w);
+            fill(&w, 700);
+            put_neighbour(&w);
+            store_memory_crash_after(w.env.store, at, torn);
+            enum store_rc rc = mailbox_purge(w.env.store, ACCOUNT);
+            finished = rc == STORE_OK;
+            assert_true(finished || rc == STORE_UNKNOWN || rc == STORE_DOWN);
+            assert_true(at < 20);
+            store_memory_reopen(w.env.store, at);
+            bool again;
+            if (at > 1) /* shut from the first batch on */
+                assert_int_equal(deliver(&w, 9000, pattern(&w, 50), SIZE_MAX, &again),
+                                 STORE_CONFLICT);
+            assert_int_equal(mailbox_purge(w.env.store, ACCOUNT), STORE_OK);
+            only_neighbours_are_left(&w);
+            world_free(&w);
+        }
+    }
+}
+
 static void test_records(void **state)
 {
     (void)state;
@@ -348,6 +486,10 @@ int main(void)
         cmocka_unit_test(test_damage_costs_one_message),
         cmocka_unit_test(test_chunk_not_as_promised),
         cmocka_unit_test(test_records),
+        cmocka_unit_test(test_lost_ahead),
+        cmocka_unit_test(test_purge),
+        cmocka_unit_test(test_purge_under_delivery),
+        cmocka_unit_test(test_purge_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -296,6 +296,55 @@ static void test_policy(void **state)
     assert_int_equal(stored(w), 0);
 }
 
+/* RFC 6531 3.2: compared and queued in A-labels, the address as it was given. */
+static void test_international_domains(void **state)
+{
+    struct world *w = *state;
+    struct err err;
+    uint64_t id;
+    struct store_page page;
+    struct queue_delivery d;
+    assert_int_equal(directory_domain_add(w->env.store, STR("bücher.example"), &err), RC_OK);
+    assert_int_equal(directory_account_add(w->env.store, STR("jörg@bücher.example"), &id, &err),
+                     RC_OK);
+    static const struct {
+        const char *to, *stranger, *friend;
+    } rows[] = {
+        {"<jörg@bücher.example>", "250", "250"},
+        {"<Jörg+x@BÜCHER.Example>", "250", "250"},
+        {"<jörg@xn--bcher-kva.example>", "250", "250"},
+        {"<nobody@bücher.example>", "550 5.1.1", "550 5.1.1"},
+        {"<x@straße.example>", "550 5.7.1", "250"},
+        {"<x@💩.example>", "553 5.1.2", "553 5.1.2"},
+        {"<x@ü.-x.example>", "501", "501"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int friend = 0; friend < 2; friend ++) {
+            char line[200];
+            dial(w, &w->smtp, friend ? FRIEND : STRANGER);
+            snprintf(line, sizeof line, "RCPT TO:%s\r\n", rows[i].to);
+            expect_prefix(say(w, "MAIL FROM:<s@straße.example> SMTPUTF8\r\n"), "250");
+            expect_prefix(say(w, line), friend ? rows[i].friend : rows[i].stranger);
+        }
+    dial(w, &w->smtp, FRIEND);
+    expect_prefix(say(w, "MAIL FROM:<s@💩.example> SMTPUTF8\r\n"), "553 5.1.8");
+    expect_prefix(say(w, "MAIL FROM:<s@straße.example>\r\n"), "553 5.6.7"); /* not announced */
+    say(w, "MAIL FROM:<s@straße.example> SMTPUTF8\r\nRCPT TO:<jörg@BÜCHER.example>\r\n"
+           "RCPT TO:<x@STRAßE.example>\r\nRCPT TO:<y@xn--strae-oqa.example>\r\nDATA\r\n");
+    expect_prefix(say(w, "x\r\n.\r\n"), "250 2.0.0 queued as ");
+    rows_of(w, "dr/", &page);
+    assert_int_equal(page.n, 1);
+    assert_true(queue_delivery_decode(page.rows[0].key, page.rows[0].value, &w->arena, &d));
+    assert_true(str_eq(d.domain, STR("xn--strae-oqa.example")));
+    assert_int_equal(d.nrcpt, 2);
+    assert_true(str_eq(d.rcpt[0].address, STR("x@straße.example")) && d.rcpt[0].utf8);
+    assert_true(str_eq(d.rcpt[1].address, STR("y@xn--strae-oqa.example")) && !d.rcpt[1].utf8);
+    rows_of(w, "dl/", &page);
+    assert_int_equal(page.n, 1);
+    assert_true(queue_delivery_decode(page.rows[0].key, page.rows[0].value, &w->arena, &d));
+    assert_true(str_eq(d.rcpt[0].address, STR("jörg@bÜcher.example")));
+}
+
 static void test_directory_changes_are_seen(void **state)
 {
     struct world *w = *state;
@@ -492,12 +541,19 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_accept),         T(test_several_recipients),
-        T(test_policy),         T(test_directory_changes_are_seen),
-        T(test_store_failures), T(test_space),
-        T(test_hops),           T(test_long_message),
-        T(test_given_up),       T(test_lmtp),
-        T(test_tarpit),         T(test_stop),
+        T(test_accept),
+        T(test_several_recipients),
+        T(test_policy),
+        T(test_directory_changes_are_seen),
+        T(test_international_domains),
+        T(test_store_failures),
+        T(test_space),
+        T(test_hops),
+        T(test_long_message),
+        T(test_given_up),
+        T(test_lmtp),
+        T(test_tarpit),
+        T(test_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -203,6 +203,13 @@ static void test_routes(void **state)
     assert_true(is(w->s.routes[1].domain, "*"));
     assert_int_equal(w->s.routes[1].port, 25);
     assert_false(w->s.routes[1].use_mx);
+    good(w, "route \"Bücher.example\" { host = \"smart.straße.example\" }\n");
+    assert_true(is(w->s.routes[0].domain, "xn--bcher-kva.example"));
+    assert_true(is(w->s.routes[0].host, "smart.xn--strae-oqa.example"));
+    wrong(
+        w, "route \"b\xc3.example\" { host = x }",
+        "postrider.conf:1: route \"b\xc3.example\": give a domain, or * for all that have no route "
+        "of their own");
     wrong(w, "route \"a.b\" { hosst = x }",
           "postrider.conf:1: there is no setting \"hosst\"; did you mean \"host\"?");
     wrong(w, "route \"a.b\" { }",

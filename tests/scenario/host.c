@@ -1,4 +1,5 @@
-/* host.c: somebody else's server. It takes what it is given, unless the story has a rule for a command. See world.h. */
+/* host.c: somebody else's server. It takes what it is given, unless the story has a rule for a
+ * command. See world.h. */
 #include "world.h"
 
 #include <stdlib.h>
@@ -27,7 +28,8 @@ static const struct rule *rule_for(const struct session *s, str_t command)
     return NULL;
 }
 
-/* What it says; true if that is yes. A host that has the whole message and then says nothing more counts as one that took it: who knows. */
+/* What it says; true if that is yes. A host that has the whole message and then says nothing more
+ * counts as one that took it: who knows. */
 static bool answer(struct session *s, str_t command, str_t otherwise)
 {
     const struct rule *r = rule_for(s, command);
@@ -57,8 +59,10 @@ static void take(struct session *s)
         wrong(w, "too many messages");
         return;
     }
-    w->taken[w->ntaken++] =
-        (struct taken){.by = s->host->addr, .from = s->from, .to = s->to, .text = arena_dup(&w->arena, buf_str(&s->text))};
+    w->taken[w->ntaken++] = (struct taken){.by = s->host->addr,
+                                           .from = s->from,
+                                           .to = s->to,
+                                           .text = arena_dup(&w->arena, buf_str(&s->text))};
 }
 
 static void dot(struct session *s)
@@ -78,7 +82,9 @@ static void command(struct session *s, str_t line)
 {
     struct arena *a = &s->world->arena;
     if (str_istarts(line, STR("EHLO ")) || str_istarts(line, STR("HELO "))) {
-        (void)answer(s, line, STR("250-host\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE 10000000\r\n"));
+        (void)answer(s, line,
+                     STR("250-host\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-"
+                         "ENHANCEDSTATUSCODES\r\n250 SIZE 10000000\r\n"));
     } else if (str_istarts(line, STR("MAIL FROM:"))) {
         s->to = STR_NONE;
         s->mail = answer(s, line, STR("250 2.1.0 ok\r\n"));
@@ -86,10 +92,12 @@ static void command(struct session *s, str_t line)
     } else if (str_istarts(line, STR("RCPT TO:"))) {
         if (answer(s, line, s->mail ? STR("250 2.1.5 ok\r\n") : STR("503 5.5.1 MAIL first\r\n"))) {
             str_t to = in_brackets(line, a);
-            s->to = s->to.len == 0 ? to : arena_fmt(a, STR_FMT " " STR_FMT, STR_ARG(s->to), STR_ARG(to));
+            s->to = s->to.len == 0 ? to
+                                   : arena_fmt(a, STR_FMT " " STR_FMT, STR_ARG(s->to), STR_ARG(to));
         }
     } else if (str_ieq(line, STR("DATA"))) {
-        s->data = answer(s, line, s->to.len > 0 ? STR("354 go on\r\n") : STR("554 5.5.1 no recipients\r\n"));
+        s->data = answer(s, line,
+                         s->to.len > 0 ? STR("354 go on\r\n") : STR("554 5.5.1 no recipients\r\n"));
     } else if (str_ieq(line, STR("QUIT"))) {
         (void)answer(s, line, STR("221 2.0.0 bye\r\n"));
         s->closed = true;

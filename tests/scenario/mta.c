@@ -8,7 +8,8 @@ enum { CONF_MAX = 65536, SETTINGS_ARENA_MAX = 1 << 20, RUN_MAX = 1000 };
 
 /* ---- its life ---- */
 
-static void mta_dns(struct env *e, str_t name, enum dns_type type, int64_t deadline_ms, struct arena *a, struct dns_answer *out)
+static void mta_dns(struct env *e, str_t name, enum dns_type type, int64_t deadline_ms,
+                    struct arena *a, struct dns_answer *out)
 {
     struct world *w = ((struct mta *)(void *)e)->world;
     zone_answer(w, name, type, a, out);
@@ -34,7 +35,8 @@ bool mta_new(struct world *w, str_t name, str_t address)
     buf_init(&s->conf, CONF_MAX);
     if (!netaddr_parse(address, &s->addr))
         return wrong(w, "a server needs a name and an address");
-    buf_addf(&s->conf, "hostname = \"" STR_FMT "\"\nlisten_smtp = {\"%s:25\"}\n", STR_ARG(name), netaddr_text(&s->addr, text));
+    buf_addf(&s->conf, "hostname = \"" STR_FMT "\"\nlisten_smtp = {\"%s:25\"}\n", STR_ARG(name),
+             netaddr_text(&s->addr, text));
     return true;
 }
 
@@ -43,8 +45,10 @@ static void carriers_open(struct mta *s)
     s->courier = calloc(1, sizeof *s->courier);
     s->local = calloc(1, sizeof *s->local);
     must(s->courier != NULL && s->local != NULL);
-    must(courier_init(s->courier, &s->fe.env, &s->settings) && local_init(s->local, &s->fe.env, &s->settings));
-    must(carrier_attach(&s->courier->carrier) == STORE_OK && carrier_attach(&s->local->carrier) == STORE_OK);
+    must(courier_init(s->courier, &s->fe.env, &s->settings) &&
+         local_init(s->local, &s->fe.env, &s->settings));
+    must(carrier_attach(&s->courier->carrier) == STORE_OK &&
+         carrier_attach(&s->local->carrier) == STORE_OK);
 }
 
 static void carriers_close(struct mta *s)
@@ -60,7 +64,8 @@ bool mta_start(struct mta *s)
     struct err err;
     if (s->started)
         return true;
-    if (settings_parse(buf_str(&s->conf), "settings", &s->world->arena, &s->settings, &err) != RC_OK)
+    if (settings_parse(buf_str(&s->conf), "settings", &s->world->arena, &s->settings, &err) !=
+        RC_OK)
         return wrong(s->world, "%s", err.text);
     must(mx_init(&s->mx, &s->fe.env, &s->settings));
     s->listener = (struct mx_listener){&s->mx, false};
@@ -228,7 +233,8 @@ bool mta_submit(struct mta *s, const struct submission *m, char *reply, size_t c
     reply[0] = '\0';
     buf_init(&c.said, 1 << 20);
     c.mx = session_open(s, &m->client, &c.said);
-    snprintf(params, sizeof params, " SIZE=%zu%s%s", m->content.len, m->body_8bit ? " BODY=8BITMIME" : "", m->smtputf8 ? " SMTPUTF8" : "");
+    snprintf(params, sizeof params, " SIZE=%zu%s%s", m->content.len,
+             m->body_8bit ? " BODY=8BITMIME" : "", m->smtputf8 ? " SMTPUTF8" : "");
     if (tell(&c, STR("EHLO client.test\r\n"), false) && say(&c, "MAIL FROM:", m->from, params)) {
         for (size_t i = 0; i < m->nto; i++)
             any = say(&c, "RCPT TO:", m->to[i], "") || any;

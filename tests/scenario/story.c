@@ -85,7 +85,8 @@ bool time_ms(struct story *s, str_t word, int64_t *out)
     } units[] = {{'s', 1000}, {'m', 60000}, {'h', 3600000}, {'d', 86400000}};
     uint64_t n;
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (word.len > 1 && word.ptr[word.len - 1] == units[i].unit && str_u64(str_first(word, word.len - 1), 100000, &n)) {
+        if (word.len > 1 && word.ptr[word.len - 1] == units[i].unit &&
+            str_u64(str_first(word, word.len - 1), 100000, &n)) {
             *out = (int64_t)n * units[i].ms;
             return true;
         }
@@ -148,14 +149,22 @@ static const struct step {
     bool (*run)(struct story *s);
     enum { ANYWHERE, WITH_SERVER, RUNNING } when;
 } steps[] = {
-    {"seeds", step_seeds, ANYWHERE},     {"server", step_server, ANYWHERE},
-    {"dns", step_dns, ANYWHERE},         {"host", step_host, ANYWHERE},
-    {"set", step_set, WITH_SERVER},      {"domain", step_domain, WITH_SERVER},
-    {"account", step_account, WITH_SERVER}, {"alias", step_alias, WITH_SERVER},
-    {"mail", step_mail, RUNNING},        {"retry", step_retry, RUNNING},
-    {"pass", step_pass, RUNNING},        {"operator", step_operator, RUNNING},
-    {"restart", step_restart, RUNNING},  {"tried", step_tried, RUNNING},
-    {"taken", step_taken, RUNNING},      {"inbox", step_inbox, RUNNING},
+    {"seeds", step_seeds, ANYWHERE},
+    {"server", step_server, ANYWHERE},
+    {"dns", step_dns, ANYWHERE},
+    {"host", step_host, ANYWHERE},
+    {"set", step_set, WITH_SERVER},
+    {"domain", step_domain, WITH_SERVER},
+    {"account", step_account, WITH_SERVER},
+    {"alias", step_alias, WITH_SERVER},
+    {"mail", step_mail, RUNNING},
+    {"retry", step_retry, RUNNING},
+    {"pass", step_pass, RUNNING},
+    {"operator", step_operator, RUNNING},
+    {"restart", step_restart, RUNNING},
+    {"tried", step_tried, RUNNING},
+    {"taken", step_taken, RUNNING},
+    {"inbox", step_inbox, RUNNING},
     {"queue", step_queue, RUNNING},
 };
 
@@ -201,7 +210,8 @@ static void all_seen(struct story *s)
     for (size_t i = 0; i < s->n && s->w->wrong[0] == '\0'; i++) {
         s->w->line = (unsigned)i + 1;
         if (s->seen[i] != s->all[i])
-            (void)wrong(s->w, "one of these was never tried so, with %lu seeds", (unsigned long)s->seeds);
+            (void)wrong(s->w, "one of these was never tried so, with %lu seeds",
+                        (unsigned long)s->seeds);
     }
 }
 

@@ -9,23 +9,23 @@
 
 /* ---- mail ---- */
 
-/* Adds the line, with \(N:text) as text N times. */
+/* "| text", or "|*N text" for N lines of it. */
 static bool content_line(struct story *s, str_t line, struct buf *out)
 {
-    size_t at;
-    while (str_find(line, '\\', &at)) {
-        str_t rest = str_from(line, at + 2), number, text;
-        uint64_t n;
-        buf_add(out, str_first(line, at));
-        if (!str_starts(str_from(line, at), STR("\\(")) || !str_cut(&rest, ':', &number) || !str_cut(&rest, ')', &text) ||
-            !str_u64(number, 1000000, &n))
-            return wrong(s->w, "an escape is \\(N:text)");
-        while (n-- > 0)
-            buf_add(out, text);
-        line = rest;
+    str_t text = after_mark(line), number;
+    uint64_t n = 1;
+    if (str_starts(line, STR("|*"))) {
+        text = str_from(line, 2);
+        if (!str_cut(&text, ' ', &number) || !str_u64(number, 1000000, &n))
+            return wrong(s->w, "many lines are written as |*N text");
+    } else if (!str_starts(line, STR("|"))) {
+        return wrong(s->w, "content is written after |");
     }
-    buf_add(out, line);
-    return buf_add(out, STR("\r\n")) || wrong(s->w, "the content is too long");
+    for (; n > 0 && !out->failed; n--) {
+        buf_add(out, text);
+        buf_add(out, STR("\r\n"));
+    }
+    return !out->failed || wrong(s->w, "the content is too long");
 }
 
 static bool mail_content(struct story *s, str_t *out)
@@ -35,7 +35,7 @@ static bool mail_content(struct story *s, str_t *out)
     bool ok = true;
     buf_init(&b, 1 << 24);
     while (ok && block_line(s, &line))
-        ok = str_starts(line, STR("|")) ? content_line(s, after_mark(line), &b) : wrong(s->w, "content is written after |");
+        ok = content_line(s, line, &b);
     *out = b.len > 0 ? arena_dup(&s->w->arena, buf_str(&b)) : CONTENT_DEFAULT;
     buf_free(&b);
     return ok;
@@ -44,7 +44,8 @@ static bool mail_content(struct story *s, str_t *out)
 static bool mail_words(struct story *s, struct submission *m, str_t *to)
 {
     size_t i = 4;
-    if (s->nwords < 5 || !is(s, 1, "from") || !is(s, 3, "to") || !bracketed(s, s->word[2], &m->from))
+    if (s->nwords < 5 || !is(s, 1, "from") || !is(s, 3, "to") ||
+        !bracketed(s, s->word[2], &m->from))
         return grammar(s, "mail from <A> to <B>… [by ADDRESS] [8bitmime] [smtputf8]");
     while (i < s->nwords && str_starts(s->word[i], STR("<")))
         if (!bracketed(s, s->word[i++], &to[m->nto++]))
@@ -125,13 +126,15 @@ bool step_restart(struct story *s)
 
 bool step_operator(struct story *s)
 {
-    static const char *const changes[] = {"retry", "hold", "release", "remove", "bounce"}; /* as enum queue_change */
+    static const char *const changes[] = {"retry", "hold", "release", "remove",
+                                          "bounce"}; /* as enum queue_change */
     size_t n = 0;
     for (size_t i = 0; i < sizeof changes / sizeof *changes && s->nwords == 3; i++) {
         struct queue_filter f = {.domain = s->word[2]};
         if (!is(s, 1, changes[i]))
             continue;
-        if (queue_change(&s->mta->fe.env, s->mta->settings.hostname, &f, (enum queue_change)i, &n) != STORE_OK)
+        if (queue_change(&s->mta->fe.env, s->mta->settings.hostname, &f, (enum queue_change)i,
+                         &n) != STORE_OK)
             return wrong(s->w, "the store did not take that");
         return n > 0 || wrong(s->w, "there was nothing to change");
     }

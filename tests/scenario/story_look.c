@@ -16,7 +16,8 @@ static void tried_text(const struct world *w, char *out, size_t cap)
     size_t len = 0;
     snprintf(out, cap, "nothing");
     for (size_t i = 0; i < w->ntried && len + NETADDR_TEXT < cap; i++)
-        len += (size_t)snprintf(out + len, cap - len, "%s%s", i > 0 ? " " : "", netaddr_text(&w->tried[i], one));
+        len += (size_t)snprintf(out + len, cap - len, "%s%s", i > 0 ? " " : "",
+                                netaddr_text(&w->tried[i], one));
 }
 
 bool step_tried(struct story *s)
@@ -77,14 +78,16 @@ bool step_taken(struct story *s)
         if (t->told || !netaddr_eq(&t->by, &by))
             continue;
         if (!str_eq(t->from, s->word[3]) || !str_eq(t->to, to))
-            return wrong(w, "what it took is from " STR_FMT " to " STR_FMT, STR_ARG(t->from), STR_ARG(t->to));
+            return wrong(w, "what it took is from " STR_FMT " to " STR_FMT, STR_ARG(t->from),
+                         STR_ARG(t->to));
         t->told = true;
         return lines_fit(s, t->text);
     }
     return wrong(w, "it took nothing");
 }
 
-static str_t mailbox_text(struct story *s, struct mta *on, uint64_t account, const struct mailbox_message *m)
+static str_t mailbox_text(struct story *s, struct mta *on, uint64_t account,
+                          const struct mailbox_message *m)
 {
     struct buf all;
     struct arena *a = &s->w->arena;
@@ -99,7 +102,8 @@ static str_t mailbox_text(struct story *s, struct mta *on, uint64_t account, con
     return text;
 }
 
-static size_t mailbox_count(struct mta *on, const struct account *x, struct arena *a, struct mailbox_message **m)
+static size_t mailbox_count(struct mta *on, const struct account *x, struct arena *a,
+                            struct mailbox_message **m)
 {
     size_t n;
     must(mailbox_list(on->fe.env.store, x->id, MAILBOX_INBOX, a, m, &n) == STORE_OK);
@@ -126,7 +130,8 @@ bool step_inbox(struct story *s)
         return grammar(s, "inbox ACCOUNT [empty]");
     size_t n = mailbox_count(on, x, &s->w->arena, &m);
     if (s->nwords == 3)
-        return n == x->told || wrong(s->w, "there is a message:\n" STR_FMT, STR_ARG(mailbox_text(s, on, x->id, &m[x->told])));
+        return n == x->told || wrong(s->w, "there is a message:\n" STR_FMT,
+                                     STR_ARG(mailbox_text(s, on, x->id, &m[x->told])));
     if (n <= x->told)
         return wrong(s->w, "there is no further message");
     return lines_fit(s, mailbox_text(s, on, x->id, &m[x->told++]));
@@ -181,14 +186,17 @@ bool step_queue(struct story *s)
     bool held = is(s, 2, "held");
     if (s->nwords == 2 && is(s, 1, "empty"))
         return queue_is_empty(s);
-    if (s->nwords < 3 || !(held ? s->nwords == 3 : s->nwords == 4 && is(s, 2, "waiting") && time_ms(s, s->word[3], &ms)) ||
+    if (s->nwords < 3 ||
+        !(held ? s->nwords == 3
+               : s->nwords == 4 && is(s, 2, "waiting") && time_ms(s, s->word[3], &ms)) ||
         !bracketed(s, s->word[1], &x.address))
         return grammar(s, "queue <ADDRESS> waiting TIME, queue <ADDRESS> held, queue empty");
     waits_find(s, &x);
     if (!x.any)
         return wrong(s->w, "nothing waits for it");
     if (x.held != held || (!held && !about(x.in_ms, ms)))
-        return wrong(s->w, "it is %s, due in %ld s", x.held ? "held" : "not held", (long)(x.in_ms / 1000));
+        return wrong(s->w, "it is %s, due in %ld s", x.held ? "held" : "not held",
+                     (long)(x.in_ms / 1000));
     char text[QUEUE_REPLY_MAX + 1];
     snprintf(text, sizeof text, "%s\n", x.reason);
     return lines_fit(s, str_c(text));
@@ -211,13 +219,15 @@ static bool all_told(struct story *s)
     struct mailbox_message *m;
     for (size_t i = 0; i < w->ntaken; i++)
         if (!w->taken[i].told)
-            return wrong(w, "nobody told of a message taken from " STR_FMT " to " STR_FMT "\n" STR_FMT, STR_ARG(w->taken[i].from),
-                         STR_ARG(w->taken[i].to), STR_ARG(w->taken[i].text));
+            return wrong(
+                w, "nobody told of a message taken from " STR_FMT " to " STR_FMT "\n" STR_FMT,
+                STR_ARG(w->taken[i].from), STR_ARG(w->taken[i].to), STR_ARG(w->taken[i].text));
     for (size_t i = 0; i < w->nmtas; i++) {
         for (size_t k = 0; k < w->mta[i]->naccounts; k++) {
             const struct account *x = &w->mta[i]->account[k];
             if (mailbox_count(w->mta[i], x, &w->arena, &m) > x->told)
-                return wrong(w, "nobody told of a message for " STR_FMT "\n" STR_FMT, STR_ARG(x->address),
+                return wrong(w, "nobody told of a message for " STR_FMT "\n" STR_FMT,
+                             STR_ARG(x->address),
                              STR_ARG(mailbox_text(s, w->mta[i], x->id, &m[x->told])));
         }
     }

@@ -51,7 +51,8 @@ bool step_domain(struct story *s)
         return grammar(s, "domain DOMAIN [catch-all ADDRESS]");
     if (!done(s, directory_domain_add(store(s), s->word[1], &err), &err))
         return false;
-    return s->nwords == 2 || done(s, directory_domain_catchall(store(s), s->word[1], s->word[3], &err), &err);
+    return s->nwords == 2 ||
+           done(s, directory_domain_catchall(store(s), s->word[1], s->word[3], &err), &err);
 }
 
 bool step_account(struct story *s)
@@ -70,7 +71,8 @@ bool step_alias(struct story *s)
     struct err err;
     if (s->nwords < 3)
         return grammar(s, "alias ADDRESS TARGET…");
-    return done(s, directory_alias_set(store(s), s->word[1], s->word + 2, s->nwords - 2, &err), &err);
+    return done(s, directory_alias_set(store(s), s->word[1], s->word + 2, s->nwords - 2, &err),
+                &err);
 }
 
 bool step_dns(struct story *s)
@@ -82,7 +84,8 @@ bool step_dns(struct story *s)
         (void)str_cut(&data, ' ', &ignored);
         data = str_trim(data);
     }
-    return zone_set(s->w, s->word[1], s->word[2], data) || grammar(s, "dns NAME MX|A|AAAA|CNAME DATA");
+    return zone_set(s->w, s->word[1], s->word[2], data) ||
+           grammar(s, "dns NAME MX|A|AAAA|CNAME DATA");
 }
 
 /* ---- hosts ---- */
@@ -106,7 +109,8 @@ static bool rule_line(struct story *s, struct host *h, str_t line)
         h->rules[h->nrules++] = (struct rule){.command = text};
         return true;
     }
-    if (!str_starts(line, STR("S: ")) || (h->nrules == RULES_MAX && h->rules[h->nrules - 1].reply.len > 0))
+    if (!str_starts(line, STR("S: ")) ||
+        (h->nrules == RULES_MAX && h->rules[h->nrules - 1].reply.len > 0))
         return wrong(s->w, "a rule is C: COMMAND and S: REPLY");
     if (h->nrules == 0)
         h->nrules = 1; /* what it says by itself */
@@ -116,7 +120,8 @@ static bool rule_line(struct story *s, struct host *h, str_t line)
     else if (str_eq(text, STR("[power cut]")))
         r->cut = true;
     else
-        r->reply = arena_fmt(&s->w->arena, STR_FMT STR_FMT "\r\n", STR_ARG(r->reply), STR_ARG(text));
+        r->reply =
+            arena_fmt(&s->w->arena, STR_FMT STR_FMT "\r\n", STR_ARG(r->reply), STR_ARG(text));
     return true;
 }
 

@@ -1,6 +1,7 @@
-/* story_steps.h: between the files of a story: where it stands, and what its steps share. See story.h.
+/* story_steps.h: between the files of a story: where it stands, and what its steps share.
  *
- * A step finds its words in the story and takes its block line by line; it returns false after saying what is wrong (world.h). */
+ * A step finds its words in the story and takes its block line by line; it returns false after
+ * saying what is wrong (world.h). What each step is for: story.h. */
 #ifndef TESTS_SCENARIO_STORY_STEPS_H
 #define TESTS_SCENARIO_STORY_STEPS_H
 
@@ -23,16 +24,18 @@ struct story {
 
 /* ---- reading: story.c ---- */
 bool is(const struct story *s, size_t i, const char *word); /* word i of this step is that */
-bool grammar(struct story *s, const char *how);             /* says how the step is written; false */
+bool grammar(struct story *s, const char *how); /* says how the step is written; false */
 bool time_ms(struct story *s, str_t word, int64_t *out);
 bool bracketed(struct story *s, str_t word, str_t *out);
 bool address(struct story *s, str_t word, struct netaddr *out);
-bool block_line(struct story *s, str_t *line);  /* the next line of this step's block, without the blanks before it */
-str_t after_mark(str_t line);                   /* "| text" gives text */
+bool block_line(struct story *s,
+                str_t *line); /* the next line of this step's block, without the blanks before it */
+str_t after_mark(str_t line); /* "| text" gives text */
 bool block_wanted(struct story *s, str_t *out); /* the whole block, as look_lines takes it */
-bool next_is(struct story *s, const char *word); /* goes on to the step after this one, if it is that */
-bool about(int64_t ms, int64_t want);           /* ± 20 % */
-bool start_all(struct story *s);                /* the servers that do not run yet */
+bool next_is(struct story *s,
+             const char *word);       /* goes on to the step after this one, if it is that */
+bool about(int64_t ms, int64_t want); /* ± 20 % */
+bool start_all(struct story *s);      /* the servers that do not run yet */
 
 /* ---- steps ---- */
 bool step_seeds(struct story *s);

@@ -68,7 +68,8 @@ void world_settle(struct world *w)
     while (n > 0 && !w->dark) {
         n = 0;
         for (size_t i = 0; i < w->nmtas; i++)
-            n += carrier_step(&w->mta[i]->courier->carrier) + carrier_step(&w->mta[i]->local->carrier);
+            n += carrier_step(&w->mta[i]->courier->carrier) +
+                 carrier_step(&w->mta[i]->local->carrier);
         if (++rounds > ROUNDS_MAX) {
             wrong(w, "there is no end of what is due");
             return;
@@ -85,8 +86,8 @@ void world_dark(struct world *w)
 
 /* ---- the network ---- */
 
-enum rc world_connect(struct env *e, const struct netaddr *to, const struct netaddr *from, int64_t deadline_ms, struct conn **out,
-                      struct err *err)
+enum rc world_connect(struct env *e, const struct netaddr *to, const struct netaddr *from,
+                      int64_t deadline_ms, struct conn **out, struct err *err)
 {
     struct mta *us = (struct mta *)(void *)e;
     struct world *w = us->world;

@@ -1,15 +1,17 @@
-/* world.h: the whole mail path in one thread: postrider servers on a clock that only the story moves, a made-up DNS, and hosts that do as they
- * are told. The story itself is in story.h.
+/* world.h: the whole mail path in one thread: postrider servers on a clock that only the story
+ * moves, a made-up DNS, and hosts that do as they are told.
  *
- *     story.c     reads a scenario and plays it
+ *     story.h     the language of the scenarios
+ *     story*.c    reads one and plays it
  *     world.c     the clock; what is due; where a connection leads
  *     mta.c       one postrider: store, mx, courier, local
  *     host.c      somebody else's server, scripted
  *     zone.c      the DNS
  *     look.c      comparing a message with what is expected of it
  *
- * Everything lives in the world's arena or dies with world_free. What goes wrong sticks in `wrong`, the first of it, and is looked at after
- * each step of the story: so code deep inside the courier can complain too. */
+ * Everything lives in the world's arena or dies with world_free. What goes wrong sticks, the first
+ * of it, and is looked at after each step: so code called deep inside the courier can complain too.
+ */
 #ifndef TESTS_SCENARIO_WORLD_H
 #define TESTS_SCENARIO_WORLD_H
 
@@ -41,16 +43,19 @@ struct record {
     enum dns_status status;
 };
 
-/* Another record, or with the name of a status in place of data: all of that name and type. False: `type` or `data` make no sense. */
+/* Another record, or with the name of a status in place of data: all of that name and type. False:
+ * `type` or `data` make no sense. */
 bool zone_set(struct world *w, str_t name, str_t type, str_t data);
 /* A name without any record does not exist; CNAMEs are followed, as the resolver does. */
-void zone_answer(struct world *w, str_t name, enum dns_type type, struct arena *a, struct dns_answer *out);
+void zone_answer(struct world *w, str_t name, enum dns_type type, struct arena *a,
+                 struct dns_answer *out);
 
 /* ---- other hosts ---- */
 
 struct rule { /* what a host says to a command */
-    str_t command; /* as it comes, * for anything; "" is the connection itself, "." the end of a message */
-    str_t reply;   /* lines with CRLF */
+    str_t
+        command; /* as it comes, * for anything; "" is the connection itself, "." the end of a message */
+    str_t reply;     /* lines with CRLF */
     bool close, cut; /* then it closes; then the power of our servers fails */
 };
 
@@ -97,21 +102,21 @@ struct mta {
 };
 
 bool mta_new(struct world *w, str_t name, str_t address);
-bool mta_start(struct mta *s); /* with the settings it has by now; nothing to do if it runs */
+bool mta_start(struct mta *s);   /* with the settings it has by now; nothing to do if it runs */
 void mta_restart(struct mta *s); /* after the power cut */
 void mta_free(struct mta *s);
 struct conn *mta_connect(struct mta *to, const struct netaddr *from);
 
 struct submission {
-    str_t from;      /* without <> */
+    str_t from; /* without <> */
     const str_t *to;
     size_t nto;
     str_t content;
     bool body_8bit, smtputf8;
     struct netaddr client;
 };
-/* Sends it to the server as an SMTP client does. `reply` gets the first refusal, or what the final dot was answered; false if the server
- * does not follow the protocol. */
+/* Sends it to the server as an SMTP client does. `reply` gets the first refusal, or what the final
+ * dot was answered; false if the server does not follow the protocol. */
 bool mta_submit(struct mta *s, const struct submission *m, char *reply, size_t cap);
 
 /* ---- the world ---- */
@@ -149,14 +154,15 @@ int64_t world_next(const struct world *w); /* when something will be due; INT64_
 /* Time goes on to then, without anything being done. */
 void world_pass(struct world *w, int64_t until_ms);
 void world_dark(struct world *w);
-enum rc world_connect(struct env *e, const struct netaddr *to, const struct netaddr *from, int64_t deadline_ms, struct conn **out,
-                      struct err *err);
+enum rc world_connect(struct env *e, const struct netaddr *to, const struct netaddr *from,
+                      int64_t deadline_ms, struct conn **out, struct err *err);
 
 /* ---- looking ---- */
 
 bool wild(str_t pattern, str_t text); /* * stands for anything */
-/* Each of `want`, lines that end in LF, fits a line of the message, in that order. One that begins with "! " must fit none. Folded fields are one
- * line. False: so many did, and *missed is the one that does not. */
+/* Each of `want`, lines that end in LF, fits a line of the message, in that order; one that begins
+ * with "! " must fit none. Folded fields are one line. False: so many did, and *missed is the one
+ * that does not. */
 bool look_lines(str_t message, str_t want, struct arena *a, unsigned *fitting, str_t *missed);
 
 #endif

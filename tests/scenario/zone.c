@@ -6,7 +6,8 @@ enum { CHAIN_MAX = 8 }; /* of CNAMEs */
 static const struct {
     str_t name;
     enum dns_type type;
-} types[] = {{STR("MX"), DNS_MX}, {STR("A"), DNS_A}, {STR("AAAA"), DNS_AAAA}, {STR("CNAME"), DNS_CNAME}};
+} types[] = {
+    {STR("MX"), DNS_MX}, {STR("A"), DNS_A}, {STR("AAAA"), DNS_AAAA}, {STR("CNAME"), DNS_CNAME}};
 
 static bool status_named(str_t name, enum dns_status *out)
 {
@@ -99,7 +100,8 @@ static bool alias_of(const struct world *w, str_t *name)
     return false;
 }
 
-void zone_answer(struct world *w, str_t name, enum dns_type type, struct arena *a, struct dns_answer *out)
+void zone_answer(struct world *w, str_t name, enum dns_type type, struct arena *a,
+                 struct dns_answer *out)
 {
     bool exists = false;
     *out = (struct dns_answer){.rdata = arena_array(a, RECORDS_MAX, sizeof(str_t))};

@@ -220,9 +220,12 @@ bool outcome_build(struct job *j)
         if (j->m.single && j->nmore == 0)
             content_delete(j);
     } else {
+        /* From the end of the attempt: a silent peer can take longer than the first wait, and RFC 5321 4.5.4.1
+         * asks for one. */
         d.attempts++;
         d.next_ms = e.next_ms =
-            j->time_ms + schedule_retry_ms(&j->c->agenda.policy, j->c->env, d.attempts);
+            j->c->env->wall_ms(j->c->env) +
+            schedule_retry_ms(&j->c->agenda.policy, j->c->env, d.attempts);
         d.reason = s.reason;
         d.rcpt = s.keep;
         d.nrcpt = s.nkeep;

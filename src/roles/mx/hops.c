@@ -1,40 +1,105 @@
 /* hops.c: see hops.h. */
 #include "roles/mx/hops.h"
 
-#define FIELD "received:"
-
-/* Looks at one byte at the start of a line; true: the line is decided. */
-static bool decide(struct hops *h, char c)
+static bool is_blank(char c)
 {
-    if (h->matched == 0 && c == '\r') {
-        h->body = true; /* lines end with CRLF here, so an empty one begins with CR */
-        return true;
-    }
-    if (FIELD[h->matched] == ':' && (c == ' ' || c == '\t'))
-        return false; /* RFC 5322 4.5.8: blanks before the colon */
-    if (ascii_lower(c) != FIELD[h->matched])
-        return true;
-    if (c != ':') {
-        h->matched++;
-        return false;
-    }
-    h->count++;
-    return true;
+    return c == ' ' || c == '\t' || c == '\r';
 }
 
-void hops_feed(struct hops *h, str_t content)
+/* At the start of a line. True: the field before it was a Delivered-To, and is complete. */
+static bool line_start(struct hops *h, char c)
 {
-    while (content.len > 0 && !h->body) {
-        if (!h->rest_of_line) {
-            h->rest_of_line = decide(h, content.ptr[0]);
-            content = str_from(content, 1);
+    if (c == ' ' || c == '\t') { /* folded: RFC 5322 2.2.3 */
+        h->at = h->delivered ? HOPS_VALUE : HOPS_SKIP;
+        return false;
+    }
+    if (hops_end(h))
+        return true;
+    h->body = c == '\r'; /* lines end with CRLF here, so an empty one begins with CR */
+    h->at = HOPS_NAME;
+    h->name_len = 0;
+    h->blank = false;
+    return false;
+}
+
+static void name_ended(struct hops *h)
+{
+    str_t name = str_of(h->name, h->name_len);
+    h->count += str_ieq(name, STR("received"));
+    h->delivered = str_ieq(name, STR("delivered-to"));
+    h->at = h->delivered ? HOPS_VALUE : HOPS_SKIP;
+    h->len = 0;
+    h->blank = false;
+}
+
+static void name_byte(struct hops *h, char c)
+{
+    if (c == ':')
+        name_ended(h);
+    else if (c == ' ' || c == '\t') /* RFC 5322 4.5.8: blanks before the colon */
+        h->blank = true;
+    else if (c == '\r' || h->blank || h->name_len == HOPS_NAME_MAX)
+        h->at = HOPS_SKIP;
+    else
+        h->name[h->name_len++] = c;
+}
+
+static void value_byte(struct hops *h, char c)
+{
+    bool blank = h->blank && h->len > 0;
+    if (is_blank(c)) {
+        h->blank = true;
+        return;
+    }
+    if (h->len + (size_t)blank + 1 > HOPS_VALUE_MAX) {
+        h->delivered = false;
+        h->at = HOPS_SKIP;
+        return;
+    }
+    if (blank)
+        h->value[h->len++] = ' ';
+    h->value[h->len++] = c;
+    h->blank = false;
+}
+
+bool hops_next(struct hops *h, str_t *content)
+{
+    while (content->len > 0 && !h->body) {
+        char c = content->ptr[0];
+        size_t lf = 0;
+        if (h->at == HOPS_LINE) {
+            if (line_start(h, c))
+                return true;
             continue;
         }
-        size_t lf;
-        if (!str_find(content, '\n', &lf))
-            return;
-        content = str_from(content, lf + 1);
-        h->rest_of_line = false;
-        h->matched = 0;
+        if (h->at == HOPS_SKIP && !str_find(*content, '\n', &lf))
+            lf = content->len;
+        else if (h->at != HOPS_SKIP && c != '\n')
+            (h->at == HOPS_NAME ? name_byte : value_byte)(h, c);
+        else
+            h->at = HOPS_LINE;
+        *content = str_from(*content, lf + 1);
     }
+    *content = STR_NONE;
+    return false;
+}
+
+bool hops_end(struct hops *h)
+{
+    bool complete = h->delivered;
+    h->delivered = false;
+    return complete;
+}
+
+bool hops_is(const struct hops *h, str_t address)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < address.len; i++) {
+        bool blank = is_blank(address.ptr[i]);
+        if (blank && i > 0 && is_blank(address.ptr[i - 1]))
+            continue;
+        if (n == h->len || ascii_lower(blank ? ' ' : address.ptr[i]) != ascii_lower(h->value[n++]))
+            return false;
+    }
+    return n == h->len;
 }

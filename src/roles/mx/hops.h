@@ -1,4 +1,6 @@
-/* hops.h: counts the Received fields of a message while it streams by: a loop shows as too many of them (RFC 5321 6.3).
+/* hops.h: looks at the header of a message while it streams by, for the signs of a loop (RFC 5321 6.3): how many Received fields
+ * there are, and the Delivered-To fields (RFC 9228). What was delivered before to an address it is for now would be bounced by the
+ * local role; as anybody can write such a field, and anybody's address as the sender, it is refused here instead.
  *
  * Any cuts; after the empty line that ends the header it costs nothing. Zero-initialized is the start. */
 #ifndef ROLES_MX_HOPS_H
@@ -6,13 +8,29 @@
 
 #include "base/str.h"
 
+#define HOPS_NAME_MAX 12 /* "delivered-to", the longest name that counts */
+#define HOPS_VALUE_MAX \
+    512 /* over an address of 64 quoted and 255 octets; what is longer is none of ours */
+
+enum hops_at { HOPS_LINE, HOPS_NAME, HOPS_VALUE, HOPS_SKIP };
+
 struct hops {
-    uint32_t count;
-    uint8_t matched;   /* bytes of "received:" that this line has matched so far */
-    bool rest_of_line; /* the line is decided: skip to its end */
+    uint32_t count; /* of Received */
+    enum hops_at at;
     bool body;
+    bool delivered; /* the field under way is a Delivered-To */
+    bool blank;     /* blanks since the last byte that was kept */
+    uint8_t name_len;
+    uint16_t len;
+    char name[HOPS_NAME_MAX];
+    char value[HOPS_VALUE_MAX]; /* unfolded, runs of blanks as one */
 };
 
-void hops_feed(struct hops *h, str_t content);
+/* Takes from the front of *content. True: a Delivered-To field is complete, hops_address gives its value until the next call;
+ * call again with the rest. False: all was taken. */
+bool hops_next(struct hops *h, str_t *content);
+bool hops_end(struct hops *h); /* the same, at the end of a message without a body */
+/* Whether that value is this address, as the local role compares: in any case. */
+bool hops_is(const struct hops *h, str_t address);
 
 #endif

@@ -57,15 +57,49 @@ void mx_drop(struct mx_session *s)
     s->t = NULL; /* its memory is the engine's */
 }
 
+static const struct mx_given_up too_many_hops = {
+    554, "5.4.6", "too many Received fields: the message is looping", "too many Received fields"};
+static const struct mx_given_up delivered_before = {
+    554, "5.4.6", "the message was delivered to this address before: it is looping",
+    "delivered before"};
+static const struct mx_given_up no_space = {452, "4.3.1", "not enough space, try later",
+                                            "no space in the store"};
+
+static void give_up(struct mx_transaction *t, const struct mx_given_up *why)
+{
+    queue_in_abort(t->in);
+    t->in = NULL;
+    t->why = why;
+}
+
+static bool for_again(const struct mx_transaction *t)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (t->rcpt[i].local && hops_is(&t->hops, t->rcpt[i].address))
+            return true;
+    return false;
+}
+
+/* RFC 5321 6.3 */
+static bool loops(struct mx_session *s, str_t content)
+{
+    struct mx_transaction *t = s->t;
+    while (t->in != NULL && hops_next(&t->hops, &content))
+        if (for_again(t))
+            give_up(t, &delivered_before);
+    if (t->in != NULL && t->hops.count > s->mx->settings->hops_max)
+        give_up(t, &too_many_hops);
+    return t->in == NULL;
+}
+
 void mx_on_content(struct mx_session *s)
 {
     struct mx_transaction *t = s->t;
-    if (t->in == NULL)
-        return; /* looping: answered at the end */
-    hops_feed(&t->hops, smtps_content(s->smtps));
-    if (t->hops.count > s->mx->settings->hops_max) {
-        queue_in_abort(t->in);
-        t->in = NULL;
+    if (t->in == NULL || loops(s, smtps_content(s->smtps)))
+        return; /* answered at the end */
+    /* Who was let in with MAIL together with many others must not use up what deliveries need. */
+    if (!mx_space_for(s->mx, 0, s->mx->settings->reserve_bytes / 2)) {
+        give_up(t, &no_space);
         return;
     }
     enum store_rc rc = queue_in_write(t->in, smtps_content(s->smtps));
@@ -109,10 +143,12 @@ void mx_on_end(struct mx_session *s)
 {
     struct mx_transaction *t = s->t;
     char client[NETADDR_TEXT];
+    if (t->in != NULL && hops_end(&t->hops) && for_again(t))
+        give_up(t, &delivered_before);
     if (t->in == NULL) {
-        mx_log_reject(s, "reject", 554, STR(""), "too many Received fields");
-        reply_all(s, 554, "5.4.6",
-                  "too many Received fields: the message is looping"); /* RFC 5321 6.3 */
+        mx_log_reject(s, t->why->code < 500 ? "defer" : "reject", t->why->code, STR(""),
+                      t->why->log);
+        reply_all(s, t->why->code, t->why->status, t->why->text);
         s->t = NULL;
         return;
     }

@@ -4,7 +4,7 @@
  *     session.c   one connection: sys/server.h on one side, the engine (proto/smtp/server.h) on the other
  *     policy.c    what is taken from whom, for whom: MAIL and RCPT
  *     message.c   the content on its way into the queue, and the answer to the final dot
- *     hops.c      counts Received fields in passing
+ *     hops.c      counts Received fields in passing, sees Delivered-To
  *
  * A session is owned by one worker at a time; struct mx is shared by all and changes only in its atomics and behind locks. */
 #ifndef ROLES_MX_MX_H
@@ -43,7 +43,14 @@ struct mx_transaction {
     struct queue_in_rcpt *rcpt;
     size_t n, cap;
     struct queue_in *in; /* from DATA on; NULL once it was given up */
+    const struct mx_given_up *why;
     struct hops hops;
+};
+
+/* Content that is read on, but no more stored, and what its end is answered. */
+struct mx_given_up {
+    int code;
+    const char *status, *text, *log;
 };
 
 struct mx_session {
@@ -69,6 +76,8 @@ void mx_on_rcpt(struct mx_session *s);
 void mx_on_data(struct mx_session *s);
 void mx_on_content(struct mx_session *s);
 void mx_on_end(struct mx_session *s);
+/* Whether the store has room for that much, and leaves the reserve alone. */
+bool mx_space_for(const struct mx *mx, uint64_t size, uint64_t reserve);
 /* The transaction is over: gives up what is not committed. Harmless without one. */
 void mx_drop(struct mx_session *s);
 

@@ -19,13 +19,13 @@ enum { RCPT_FIRST = 8 }; /* most messages have fewer recipients */
 
 /* RFC 1870 6.1, and not only for a declared size: below the reserve nothing is taken. 1.5 times: chunks have keys and checksums, and
  * a copy goes to the mailbox before the queue's is gone. */
-static bool space_for(const struct mx *mx, uint64_t size)
+bool mx_space_for(const struct mx *mx, uint64_t size, uint64_t reserve)
 {
     const struct store_board *board = store_board(mx->env->store);
     if (board == NULL)
         return true; /* core is not there yet: the commit will tell */
     uint64_t needed;
-    if (__builtin_add_overflow(size + size / 2, mx->settings->reserve_bytes, &needed))
+    if (__builtin_add_overflow(size + size / 2, reserve, &needed))
         return false;
     return atomic_load(&board->writes_stopped) == 0 && atomic_load(&board->free_bytes) >= needed;
 }
@@ -41,8 +41,8 @@ void mx_on_mail(struct mx_session *s)
     const struct smtps_mail_params *p = smtps_mail_params(s->smtps);
     struct arena *a = smtps_transaction_arena(s->smtps);
     str_t key;
-    if (!space_for(s->mx,
-                   p->has_size ? p->size : 0)) { /* the engine has held the size against size_max */
+    /* The engine has held the size against size_max. */
+    if (!mx_space_for(s->mx, p->has_size ? p->size : 0, s->mx->settings->reserve_bytes)) {
         mx_log_reject(s, "reject", 452, STR(""), "no space in the store");
         smtps_reply(s->smtps, 452, "4.3.1", "not enough space, try later");
         return;
