@@ -4,14 +4,15 @@
 
 #include "cli/cli.h"
 #include "cli/story.h"
+#include "mail/domain.h"
 #include "post/queue_admin.h"
 
 enum verb { LIST, SHOW, RETRY, HOLD, RELEASE, REMOVE };
 
 enum { REASON_SHOWN = 200, RECIPIENTS_SHOWN = 5 }; /* on a line for a person; --json has all */
 
-/* WHAT: an ID, --all, --held, or a domain. False: it is none of them. */
-static bool parse_what(struct queue_filter *f, const char *word)
+/* WHAT: an ID, --all, --held, or a domain, in U-labels too. False: it is none of them. */
+static bool parse_what(struct cli *c, struct queue_filter *f, const char *word)
 {
     if (strcmp(word, "--all") == 0)
         return true;
@@ -24,8 +25,7 @@ static bool parse_what(struct queue_filter *f, const char *word)
         return false;
     if (strlen(word) == QUEUE_ID_TEXT - 1 && strchr(word, '.') == NULL)
         return f->by_id = queue_id_parse(str_c(word), &f->id);
-    f->domain = str_c(word);
-    return true;
+    return domain_to_ascii(str_c(word), &c->arena, &f->domain);
 }
 
 /* ---- list ---- */
@@ -151,7 +151,7 @@ int cmd_queue(struct cli *c, int argc, char **argv)
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--bounce") == 0 && verb == REMOVE)
             bounce = true;
-        else if (what || !parse_what(&f, argv[i]))
+        else if (what || !parse_what(c, &f, argv[i]))
             return cli_fail(c, CLI_USAGE, "\"%s\" is no queue ID, domain, --held or --all", argv[i]);
         else
             what = true;

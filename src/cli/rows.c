@@ -3,14 +3,28 @@
 
 #include <stdio.h>
 
+#include "mail/domain.h"
+
 struct listing {
     struct cli *c;
     json_t *list; /* NULL: text */
 };
 
-static json_t *as_json(const struct directory_row *r)
+/* A domain as people write it; empty: as it is stored. */
+static str_t in_letters(struct cli *c, const struct directory_row *r)
+{
+    str_t name;
+    if (r->kind != DIRECTORY_ROW_DOMAIN || !domain_to_unicode(r->name, &c->scratch, &name) || str_eq(name, r->name))
+        return STR_NONE;
+    return name;
+}
+
+static json_t *as_json(struct cli *c, const struct directory_row *r)
 {
     json_t *o = json_object();
+    str_t name = in_letters(c, r);
+    if (name.len > 0)
+        json_object_set_new(o, "unicode", cli_json_str(name));
     json_object_set_new(o, r->kind == DIRECTORY_ROW_DOMAIN ? "domain" : "address", cli_json_str(r->name));
     if (r->kind == DIRECTORY_ROW_DOMAIN)
         json_object_set_new(o, "catchall", r->catchall.len ? cli_json_str(r->catchall) : json_null());
@@ -27,7 +41,10 @@ static json_t *as_json(const struct directory_row *r)
 
 static void as_text(struct cli *c, const struct directory_row *r)
 {
+    str_t name = in_letters(c, r);
     printf(STR_FMT, STR_ARG(cli_safe(c, r->name)));
+    if (name.len > 0)
+        printf("  " STR_FMT, STR_ARG(cli_safe(c, name)));
     if (r->kind == DIRECTORY_ROW_DOMAIN && r->catchall.len > 0)
         printf("  (catch-all: " STR_FMT ")", STR_ARG(cli_safe(c, r->catchall)));
     for (size_t i = 0; r->kind == DIRECTORY_ROW_ALIAS && i < r->ntargets; i++)
@@ -39,9 +56,10 @@ static bool show(void *user, const struct directory_row *r)
 {
     struct listing *l = user;
     if (l->list != NULL)
-        json_array_append_new(l->list, as_json(r));
+        json_array_append_new(l->list, as_json(l->c, r));
     else
         as_text(l->c, r);
+    arena_reset(&l->c->scratch);
     return true;
 }
 

@@ -133,6 +133,6 @@ struct queue_in_rcpt {
 };
 enum store_rc queue_in_commit(struct queue_in *in, struct queue_message *m,
                               const struct queue_in_rcpt *rcpt, size_t n);
-void queue_in_abort(struct queue_in *in); /* frees it; written chunks are swept later */
+void queue_in_abort(struct queue_in *in); /* frees it; written chunks are taken back, or swept later */
 
 #endif

@@ -12,7 +12,7 @@
 struct queue_filter {
     bool by_id;
     queue_id_t id;
-    str_t domain; /* of the destination or of a recipient; any case */
+    str_t domain; /* of the destination or of a recipient; in A-labels, any case */
     str_t sender; /* the reverse-path, any case; "<>" for bounces */
     bool by_state;
     enum queue_state state;

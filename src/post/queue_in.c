@@ -14,6 +14,7 @@ enum {
     FINAL_BYTES = STORE_BATCH_MAX - STORE_CHUNK - 16384,
     COMMIT_ARENA_MAX =
         8 << 20, /* rows of 1,000 recipients are under 1 MiB; every encoded row is there twice */
+    TAKE_BACK_ARENA = 4096, /* two keys and two operations */
 };
 
 struct ahead { /* a lazy batch on its way */
@@ -155,12 +156,46 @@ static void queue_in_free(struct queue_in *in)
     free(in);
 }
 
+/* ---- taking back ---- */
+
+struct taking_back {
+    struct store_commit commit;
+    struct store_batch batch;
+    struct arena arena;
+};
+
+static void taken_back(struct store_commit *c)
+{
+    struct taking_back *t = c->user;
+    arena_free(&t->arena);
+    free(t);
+}
+
+/* What was handed over goes at once, so that whoever begins large messages and hangs up does not fill the disk until the sweeper
+ * comes. Nobody waits for it: if it does not happen, the sweeper does it. */
+static void take_back(struct queue_in *in)
+{
+    struct taking_back *t = malloc(sizeof *t);
+    if (t == NULL)
+        return;
+    arena_init(&t->arena, TAKE_BACK_ARENA);
+    store_batch_init(&t->batch, QUEUE_PART, &t->arena);
+    t->batch.lazy = true;
+    store_require_absent(&t->batch, queue_key_message(in->id, &t->arena));
+    str_t chunks = queue_key_prefix("c", in->id, &t->arena);
+    store_delete_range(&t->batch, chunks, store_prefix_end(&t->arena, chunks));
+    t->commit = (struct store_commit){.batch = &t->batch, .done = taken_back, .user = t};
+    store_submit(in->env->store, &t->commit);
+}
+
 void queue_in_abort(struct queue_in *in)
 {
     if (in == NULL)
         return;
     enum store_rc rc = ahead_wait(in); /* its buffers are in use until then */
     (void)rc;
+    if (in->chunks > 0)
+        take_back(in);
     queue_in_free(in);
 }
 

@@ -1,23 +1,28 @@
 /* queue_list.c: deliveries page by page, each with its message. See queue_admin.h. */
 #include "post/queue_list.h"
+#include "mail/domain.h"
 #include "post/queue_admin.h"
 #include "post/queue_walk.h"
 
 enum { LIST_ROWS = 200 }; /* a page; its message rows are one get more */
 
-static bool domain_is(str_t address, str_t domain)
+/* An address keeps the form it was given in; a domain is asked for in A-labels. */
+static bool domain_is(str_t address, str_t domain, struct arena *a)
 {
     size_t at;
-    return str_rfind(address, '@', &at) && str_ieq(str_from(address, at + 1), domain);
+    str_t key;
+    return str_rfind(address, '@', &at) && domain_to_ascii(str_from(address, at + 1), a, &key) &&
+           str_ieq(key, domain);
 }
 
-static bool delivery_matches(const struct queue_filter *f, const struct queue_delivery *d)
+static bool delivery_matches(const struct queue_filter *f, const struct queue_delivery *d,
+                             struct arena *a)
 {
     if (f->by_state && d->state != f->state)
         return false;
     bool found = f->domain.len == 0 || str_ieq(d->domain, f->domain);
     for (size_t i = 0; i < d->nrcpt && !found; i++)
-        found = domain_is(d->rcpt[i].address, f->domain);
+        found = domain_is(d->rcpt[i].address, f->domain, a);
     return found;
 }
 
@@ -39,7 +44,7 @@ static bool row_take(const struct queue_filter *f, const struct store_row *row, 
         return false;
     out->readable = !row->damaged && queue_delivery_decode(row->key, row->value, a, &out->d);
     if (out->readable)
-        return delivery_matches(f, &out->d);
+        return delivery_matches(f, &out->d, a);
     return f->by_id && f->domain.len == 0 && !f->by_state;
 }
 

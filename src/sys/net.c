@@ -217,6 +217,9 @@ enum rc net_connect(const struct netaddr *to, const struct netaddr *from, int64_
     /* RFC 3463: 4.4.1 no answer from host; 4.4.4 no way there from here; 4.3.2 we are the one who cannot. */
     bool ours = why == EMFILE || why == ENFILE || why == ENOMEM || why == ENOBUFS;
     bool no_way = why == ENETUNREACH || why == EAFNOSUPPORT || why == EADDRNOTAVAIL;
-    return err_set(err, RC_TEMP, ours ? "4.3.2" : no_way ? "4.4.4" : "4.4.1", "connect to %s: %s",
-                   netaddr_text_port(to, text), strerror(why));
+    return err_set(err, RC_TEMP,
+                   ours     ? "4.3.2"
+                   : no_way ? "4.4.4"
+                            : "4.4.1",
+                   "connect to %s: %s", netaddr_text_port(to, text), strerror(why));
 }

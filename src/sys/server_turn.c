@@ -192,7 +192,8 @@ void served_turn(struct server *s, struct served *c, bool may_read, char *buffer
             continue;
         if (park(s, c, step, due))
             return;
-        may_read = true;
+        /* Again, with the event armed again. Who may not read (an accept, a timer) leaves the input to another worker: its handler
+         * may sleep for long, and the listener, or others whose time is up, wait for us. */
     }
 }
 

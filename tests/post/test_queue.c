@@ -207,6 +207,21 @@ static enum store_rc put_in(size_t size, const struct queue_in_rcpt *r, size_t n
     return queue_in_commit(in, m, r, n);
 }
 
+/* Whoever begins a large message and hangs up leaves nothing behind, however often. */
+static void aborted(void **state)
+{
+    (void)state;
+    struct queue_in_rcpt r = {STR("u@d.test"), STR("d.test"), false, false};
+    struct queue_message m;
+    size_t before = count("c/");
+    static char piece[5 * STORE_CHUNK + 1];
+    struct queue_in *in = queue_in_begin(&fe.env);
+    assert_int_equal(queue_in_write(in, str_of(piece, sizeof piece)), STORE_OK);
+    queue_in_abort(in);
+    assert_int_equal(put_in(1, &r, 1, &m), STORE_OK); /* durable, and so is what came before */
+    assert_int_equal(count("c/"), before + 1);
+}
+
 static void content_is(const struct queue_message *m, size_t size)
 {
     size_t at = 0;
@@ -385,6 +400,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(event_record, setup, teardown),
         cmocka_unit_test_setup_teardown(event_largest, setup, teardown),
         cmocka_unit_test_setup_teardown(sizes, setup, teardown),
+        cmocka_unit_test_setup_teardown(aborted, setup, teardown),
         cmocka_unit_test_setup_teardown(groups, setup, teardown),
         cmocka_unit_test_setup_teardown(many, setup, teardown),
         cmocka_unit_test_setup_teardown(chain, setup, teardown),

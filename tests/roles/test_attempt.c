@@ -328,7 +328,7 @@ static const struct row rows[] = {
     {"no way to IPv6 counts for nothing", "x.test",
      "x.test MX 1 m1.x.test\nx.test MX 2 m2.x.test\nm1.x.test AAAA 2001:db8::1\nm2.x.test AAAA "
      "2001:db8::2\n" A2,
-     "2001:db8::1 noroute\n2.2.2.2 ok\n", "open 2.2.2.2", "2001:db8::1 2.2.2.2 "},
+     "2001:db8::1 noroute\n2001:db8::2 noroute\n2.2.2.2 ok\n", "open 2.2.2.2", "2001:db8::1 2001:db8::2 2.2.2.2 "},
     {"nothing but IPv6, and no way", "x.test", MX1 "m1.x.test AAAA 2001:db8::1\n",
      "2001:db8::1 noroute\n", "temporary 4.4.4", "2001:db8::1 "},
 

@@ -22,7 +22,7 @@ static const struct row {
     {{PART_SECRET, ACCOUNT}, "pw/12345678", {"", "", "", "", "", ""}},
     {{PART_NODE, 0}, "anything", {"", "", "", "", "", "gks"}},
     {{PART_QUEUE, 0}, "m/0123456789", {"c", "", "gkscwd", "gkscwd", "", "gkscwdnh"}},
-    {{PART_QUEUE, 0}, "c/0123456789/0000", {"c", "", "gkscwd", "gkscwd", "", "gkscwdnh"}},
+    {{PART_QUEUE, 0}, "c/0123456789/0000", {"cd", "", "gkscwd", "gkscwd", "", "gkscwdnh"}},
     {{PART_QUEUE, 0}, "dr/0123456789/00", {"c", "", "gkscwdh", "gkscwd", "", "gkscwdnh"}},
     {{PART_QUEUE, 0}, "dl/0123456789/00", {"c", "", "gkscwd", "gkscwdh", "", "gkscwdnh"}},
     {{PART_QUEUE, 0}, "t/0123456789/0000", {"", "", "gkscwd", "gkscwd", "", "gkscwdnh"}},
@@ -295,6 +295,24 @@ static void deliveries_come_with_a_new_message(void **state)
     assert_false(batch_granted(MX, &b, &an)); /* shorter than an id */
 }
 
+static void mx_takes_back_only_what_is_unfinished(void **state)
+{
+    (void)state;
+    struct store_op ops[16];
+    struct anchors an;
+    struct store_batch b = {.part = {PART_QUEUE, 0}, .ops = ops, .cap = 16};
+    add_op(&b, STORE_DELETE_RANGE, "c/0123456789/", STR("c/01234567890"));
+    assert_true(batch_granted(MX, &b, &an));
+    assert_int_equal(an.n, 1); /* only while there is no such message */
+    assert_true(str_eq(str_of(an.key[0], an.len[0]), STR("m/0123456789")));
+    b.n = 0;
+    add_op(&b, STORE_DELETE_RANGE, "c/0123456789/", STR("c/1123456789"));
+    assert_false(batch_granted(MX, &b, &an)); /* over other ids */
+    b.n = 0;
+    add_op(&b, STORE_DELETE_RANGE, "c/", STR("c0"));
+    assert_false(batch_granted(MX, &b, &an));
+}
+
 static void local_touches_only_what_it_delivers(void **state)
 {
     (void)state;
@@ -352,6 +370,7 @@ int main(void)
         cmocka_unit_test(a_live_core_is_the_matrix),
         cmocka_unit_test(ranges_stay_within_a_prefix),
         cmocka_unit_test(deliveries_come_with_a_new_message),
+        cmocka_unit_test(mx_takes_back_only_what_is_unfinished),
         cmocka_unit_test(local_touches_only_what_it_delivers),
         cmocka_unit_test(local_sweeps_marks_of_removed_mail),
     };

@@ -133,6 +133,15 @@ static void mx_cannot_change_what_is_there(void **state)
         STORE_DENIED);
     assert_int_equal(ask_op(&r, &plain, QUEUE_P, (struct store_op){.kind = STORE_DELETE_RANGE}),
                      STORE_DENIED);
+    /* the content of a message that is there */
+    assert_int_equal(
+        ask_op(&r, &plain, QUEUE_P,
+               (struct store_op){.kind = STORE_DELETE, .key = STR("c/0123456789/0000")}),
+        STORE_CONFLICT);
+    assert_int_equal(
+        ask_op(&r, &plain, QUEUE_P,
+               (struct store_op){.kind = STORE_DELETE_RANGE, .key = STR("c/"), .value = STR("c0")}),
+        STORE_DENIED);
     /* a delivery of somebody else's mail to an address of mine */
     struct store_op ops[] = {
         {.kind = STORE_PUT_NEW, .key = STR("dl/0123456789/77"), .value = STR("me")},

@@ -17,6 +17,7 @@
 #include "roles/log.h"
 #include "roles/mail_scenarios.h"
 #include "scenario/story.h"
+#include "scenario/world.h"
 
 enum { FILES_MAX = 100, FILE_MAX = 1 << 16, WRONG_MAX = 9000 };
 
@@ -91,8 +92,6 @@ static const struct {
           "198.51.100.2\n",
      "story:8: one of these was never tried so, with 4 seeds (seed 4)"},
 };
-
-bool wild(str_t pattern, str_t text);
 
 static void wrong_stories(void **state)
 {

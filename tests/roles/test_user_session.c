@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "post/mailbox_row.h"
@@ -17,6 +18,7 @@
 enum { ANNA = 3, NOW = 1000 };
 
 struct world {
+    str_t name; /* who may log in; empty: anna */
     struct env env;
     struct settings settings;
     struct user user;
@@ -44,7 +46,7 @@ static enum rc login(struct user *u, str_t name, str_t password, const struct ne
     (void)from;
     if (w->login_rc != RC_OK)
         return err_set(err, w->login_rc, "", "not today");
-    if (!str_eq(name, STR("anna")) || !str_eq(password, STR("secret")))
+    if (!str_eq(name, w->name.len > 0 ? w->name : STR("anna")) || !str_eq(password, STR("secret")))
         return err_set(err, RC_PERM, "", "no");
     *account = ANNA;
     *session = u->env->store;
@@ -197,6 +199,27 @@ static void test_login_refused(void **state)
     assert_int_equal(w->logins, 0);
 }
 
+/* A person types the domain as it is written; the account's name has it in A-labels. */
+static void test_international_name(void **state)
+{
+    struct world *w = *state;
+    static const char *const typed[] = {"jörg@BÜCHER.example", "jörg@xn--BCHER-kva.example",
+                                        "jörg@xn--bcher-kva.example"};
+    w->name = STR("jörg@xn--bcher-kva.example");
+    for (size_t i = 0; i < 3; i++) {
+        char lines[100];
+        void *s = connect_from(w, "127.0.0.1");
+        snprintf(lines, sizeof lines, "USER %s\r\nPASS secret\r\nQUIT\r\n", typed[i]);
+        assert_null(strstr(say(w, s, lines, NULL), "-ERR"));
+        ops->close(s);
+    }
+    assert_int_equal(w->logins, 3);
+    void *s = connect_from(w, "127.0.0.1");
+    assert_non_null(
+        strstr(say(w, s, "USER jörg@b\xc3.example\r\nPASS secret\r\n", NULL), "[AUTH]"));
+    ops->close(s);
+}
+
 static void test_one_session_a_mailbox(void **state)
 {
     struct world *w = *state;
@@ -278,6 +301,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_session, setup, teardown),
         cmocka_unit_test_setup_teardown(test_login_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_session_a_mailbox, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_international_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_message, setup, teardown),
     };

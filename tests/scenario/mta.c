@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CONF_MAX = 65536, SETTINGS_ARENA_MAX = 1 << 20, RUN_MAX = 1000 };
+enum { CONF_MAX = 65536, SETTINGS_ARENA_MAX = 1 << 20 };
 
 /* ---- its life ---- */
 
@@ -185,7 +185,7 @@ struct client {
     bool refused;
 };
 
-/* Gives bytes; what is answered is kept if it is a refusal, the first, or `last`. True: the answer is yes. */
+/* Gives bytes; what is answered is kept if it is the first refusal, or `last`. True: it is yes. */
 static bool tell(struct client *c, str_t bytes, bool last)
 {
     buf_clear(&c->said);

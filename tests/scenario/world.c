@@ -95,8 +95,11 @@ enum rc world_connect(struct env *e, const struct netaddr *to, const struct neta
     (void)from;
     if (w->dark)
         return err_set(err, RC_TEMP, "4.4.1", "the power has failed");
-    if (w->ntried < TRIED_MAX)
-        w->tried[w->ntried++] = *to;
+    if (w->ntried == TRIED_MAX) {
+        wrong(w, "more than %d connections", TRIED_MAX);
+        return err_set(err, RC_TEMP, "4.4.1", "too many connections for this story");
+    }
+    w->tried[w->ntried++] = *to;
     for (size_t i = 0; i < w->nmtas; i++) {
         if (!netaddr_eq(&w->mta[i]->addr, to))
             continue;

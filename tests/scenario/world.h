@@ -28,7 +28,6 @@ enum {
     RECORDS_MAX = 60,
     TAKEN_MAX = 300,  /* messages that hosts took */
     TRIED_MAX = 2000, /* connections that were tried */
-    SEEN_MAX = 100,   /* messages in a mailbox */
     ACCOUNTS_MAX = 10,
 };
 
@@ -52,9 +51,8 @@ void zone_answer(struct world *w, str_t name, enum dns_type type, struct arena *
 
 /* ---- other hosts ---- */
 
-struct rule { /* what a host says to a command */
-    str_t
-        command; /* as it comes, * for anything; "" is the connection itself, "." the end of a message */
+struct rule {        /* what a host says to a command */
+    str_t command;   /* a pattern; "" is the connection itself, "." the end of a message */
     str_t reply;     /* lines with CRLF */
     bool close, cut; /* then it closes; then the power of our servers fails */
 };

@@ -37,7 +37,7 @@
 
 /* Rows are described in post/queue.h, post/directory.h, post/mailbox.h. */
 
-/* mx: looks recipients up, puts messages in, reads nothing back. */
+/* mx: looks recipients up, puts messages in, takes back what it has not finished, reads nothing. */
 static const struct permission mx_rows[] = {
     DIRECTORY("dom/", RIGHT_GET),
     DIRECTORY("addr/", RIGHT_GET),
@@ -45,6 +45,7 @@ static const struct permission mx_rows[] = {
     DIRECTORY("acct/", RIGHT_KEYS),       /* the first account: postmaster's */
     QUEUE("m/", RIGHT_CREATE),
     QUEUE("c/", RIGHT_CREATE),
+    QUEUE_IF_NEW("c/", RIGHT_DELETE, "m/"), /* content whose sender hung up */
     QUEUE_IF_NEW("dr/", RIGHT_CREATE, "m/"),
     QUEUE_IF_NEW("dl/", RIGHT_CREATE, "m/"),
 };

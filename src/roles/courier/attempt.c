@@ -15,7 +15,7 @@ enum tried {
     TRIED_OPEN,    /* greeted, and took our hello */
     TRIED_REFUSED, /* greeted, but would not have us */
     TRIED_FAILED,  /* no connection, or no greeting */
-    TRIED_NO_WAY,  /* this machine has no way to addresses of that family */
+    TRIED_NO_WAY,  /* this machine has no way there (IPv6 mostly): costs nothing and does not count */
     TRIED_SELF,    /* it was us */
 };
 
@@ -92,7 +92,6 @@ struct search {
     struct mx_addresses found[MX_HOSTS_MAX];
     size_t addresses, sessions; /* tried, and greeted */
     bool unknown;               /* a host's addresses are not known now */
-    bool no_way[3];             /* by enum netaddr_family */
     bool self;                  /* we are among the hosts: it ends there */
     struct err last;
 };
@@ -120,8 +119,6 @@ static bool try_host(struct search *s, struct attempt *t, size_t i)
 {
     const struct mx_addresses *f = &s->found[i];
     for (size_t k = 0; k < f->n && !enough(s); k++) {
-        if (s->no_way[f->addr[k].family])
-            continue;
         switch (try_address(t, s->lookup.set, s->hosts.host[i].name, &f->addr[k], &s->last)) {
         case TRIED_OPEN: return true;
         case TRIED_REFUSED:
@@ -129,7 +126,7 @@ static bool try_host(struct search *s, struct attempt *t, size_t i)
             s->addresses++;
             break;
         case TRIED_FAILED: s->addresses++; break;
-        case TRIED_NO_WAY: s->no_way[f->addr[k].family] = true; break;
+        case TRIED_NO_WAY: break;
         case TRIED_SELF: s->self = true; break;
         }
     }

@@ -3,12 +3,14 @@
  * The messages are those that were there at login (RFC 1939 5); their contents are fetched chunk by
  * chunk as the client takes them. A damaged message costs that message: it is listed, it answers
  * with an error, and it can be deleted. */
+#include "mail/domain.h"
 #include "roles/log.h"
 #include "roles/user/session.h"
 
 enum {
     MAILDROP_MAX = 256 << 20, /* bytes of both arrays: more messages than mailbox_list gives */
     CHUNK_ARENA = 4 * STORE_CHUNK,
+    NAME_ARENA = 16384, /* names are shorter than a line */
 };
 
 static bool list_messages(struct user_session *s, enum store_rc *rc, uint32_t *uidvalidity)
@@ -61,13 +63,32 @@ static void refuse_login(struct user_session *s, enum rc rc, const struct err *e
         pop3s_refuse(s->pop3, POP3S_TEMP, "logins cannot be checked now; try again later");
 }
 
+/* The account's name as it is stored: its domain in A-labels. What cannot be one is nobody's name. */
+static str_t stored_name(str_t name, struct arena *a)
+{
+    size_t at;
+    str_t domain;
+    if (!str_rfind(name, '@', &at) || !domain_to_ascii(str_from(name, at + 1), a, &domain))
+        return name;
+    struct buf b;
+    buf_init(&b, NAME_ARENA / 2);
+    buf_add(&b, str_first(name, at + 1));
+    buf_add(&b, domain);
+    str_t stored = b.failed ? STR_NONE : arena_dup(a, buf_str(&b));
+    buf_free(&b);
+    return stored.len > 0 ? stored : name;
+}
+
 void maildrop_login(struct user_session *s)
 {
     struct user *u = s->user;
     struct err err = {0};
     struct store *store = NULL;
-    enum rc rc = u->login(u, pop3s_name(s->pop3), pop3s_password(s->pop3), &s->peer, &s->account,
-                          &store, &err);
+    struct arena a;
+    arena_init(&a, NAME_ARENA);
+    enum rc rc = u->login(u, stored_name(pop3s_name(s->pop3), &a), pop3s_password(s->pop3),
+                          &s->peer, &s->account, &store, &err);
+    arena_free(&a);
     if (rc != RC_OK) {
         refuse_login(s, rc, &err);
         return;
