@@ -4,6 +4,7 @@
  * thread; then the channels (each with a reader thread) and the control thread start, and the role's entry point runs. */
 #include "roles/runtime.h"
 
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -195,6 +196,9 @@ static void *control_main(void *arg)
 
 /* ---- the first set ---- */
 
+/* The scanner below settings_parse is not made for threads, and with `serve --single` all roles start at once. */
+static pthread_mutex_t parsing = PTHREAD_MUTEX_INITIALIZER;
+
 static enum rc read_settings(struct runtime *rt, int fd, struct err *err)
 {
     struct stat st;
@@ -210,7 +214,10 @@ static enum rc read_settings(struct runtime *rt, int fd, struct err *err)
     }
     if (text == NULL)
         return err_set(err, RC_TEMP, "", "out of memory");
-    return settings_parse(str_of(text, size), "settings", &rt->arena, &rt->settings, err);
+    pthread_mutex_lock(&parsing);
+    enum rc rc = settings_parse(str_of(text, size), "settings", &rt->arena, &rt->settings, err);
+    pthread_mutex_unlock(&parsing);
+    return rc;
 }
 
 static bool add_listener(struct role *r, uint8_t kind, int fd)
@@ -372,5 +379,8 @@ int role_main(const char *name)
     const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_IGN);
+    /* A commit or a message allocates and frees the same megabytes again and again: giving them back to the kernel in between costs more
+     * than all else that malloc does. Core's are LMDB's dirty pages. */
+    (void)mallopt(M_TRIM_THRESHOLD, id == ROLE_CORE ? 64 << 20 : 8 << 20);
     return role_run(id, ROLE_CONTROL_FD, true);
 }

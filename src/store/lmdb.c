@@ -112,11 +112,10 @@ void lmdb_log(struct lmdb *db, const char *fmt, ...)
         db->log(db->log_user, line);
 }
 
-/* Bytes inside the queue's file that new content can use: its pages less those of its trees. The file never shrinks, so without them
- * a queue that was full once would stay "full" for ever. */
-static uint64_t queue_reusable(struct lmdb *db)
+/* Bytes inside a file that can be written again: its pages less those of its trees. A file never shrinks, so without them one that was
+ * full once would stay "full" for ever. */
+static uint64_t reusable(const struct lmdb_file *f)
 {
-    struct lmdb_file *f = &db->files[LMDB_QUEUE];
     MDB_txn *txn;
     MDB_envinfo info;
     MDB_stat st;
@@ -137,9 +136,11 @@ void lmdb_refresh_free(struct lmdb *db)
 {
     struct statvfs v;
     struct store_board *board = atomic_load(&db->board);
-    if (fstatvfs(db->dir_fd, &v) == 0)
-        atomic_store(&board->free_bytes,
-                     (uint64_t)v.f_bavail * v.f_frsize + queue_reusable(db));
+    if (fstatvfs(db->dir_fd, &v) == 0) {
+        uint64_t disk = (uint64_t)v.f_bavail * v.f_frsize;
+        atomic_store(&board->free_bytes, disk + reusable(&db->files[LMDB_MAIL]));
+        atomic_store(&board->free_queue_bytes, disk + reusable(&db->files[LMDB_QUEUE]));
+    }
     atomic_store(&board->writes_stopped, atomic_load(&db->stopped) ? 1 : 0);
 }
 

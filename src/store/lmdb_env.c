@@ -248,8 +248,11 @@ bool lmdb_room(struct lmdb_file *f, size_t pages, bool deletes)
     if (want <= f->allocated || deletes)
         return true;
     if (want <= info.me_mapsize) {
-        if (!f->no_fallocate && allocate(f, want))
+        if (!f->no_fallocate && allocate(f, want)) {
+            lmdb_refresh_free(
+                f->db); /* whoever lets mail in must not learn of it half a second later */
             return true;
+        }
         if (f->no_fallocate && free_space(f, LMDB_RESERVE + pages * f->page_size))
             return true;
     }

@@ -313,6 +313,7 @@ struct store *store_memory_new(void)
     watches_init(&m->watches);
     hints_init(&m->hints);
     atomic_store(&m->board.free_bytes, MEMORY_FREE);
+    atomic_store(&m->board.free_queue_bytes, MEMORY_FREE);
     return &m->store;
 }
 

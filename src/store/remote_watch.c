@@ -30,6 +30,7 @@ bool remote_board_init(struct remote *r)
     r->board = p;
     /* Unknown is not "full": whoever asks finds out by the commit itself. */
     atomic_store(&r->board->free_bytes, UINT64_MAX);
+    atomic_store(&r->board->free_queue_bytes, UINT64_MAX);
     return true;
 }
 
@@ -46,6 +47,7 @@ const struct store_board *remote_board(struct store *s)
         return r->board;
     /* Core has one and we could not map it. No two looks agree: no cache is ever valid. */
     atomic_store(&r->unknown.free_bytes, UINT64_MAX);
+    atomic_store(&r->unknown.free_queue_bytes, UINT64_MAX);
     for (int i = 0; i < PART_KINDS; i++)
         atomic_fetch_add(&r->unknown.generation[i], 1);
     return &r->unknown;

@@ -143,8 +143,10 @@ struct store_page {
 struct store_board {
     _Atomic uint64_t generation[PART_KINDS]; /* grows before a durable batch of that kind reports STORE_OK: what was
                                                 read from the directory before is valid while this is unchanged */
-    _Atomic uint64_t free_bytes;             /* for content: of the file system, and inside the queue's file; refreshed every
-                                                second and after STORE_FULL */
+    /* What can still be written: of the file system, and inside the files, which never shrink. Refreshed every second, after
+     * STORE_FULL, and whenever a file grows. */
+    _Atomic uint64_t free_bytes;       /* in mailboxes and all else */
+    _Atomic uint64_t free_queue_bytes; /* in the queue */
     _Atomic uint32_t writes_stopped;         /* the engine takes no writes any more */
 };
 

@@ -74,14 +74,21 @@ static void raise_to(_Atomic uint64_t *shared, uint64_t to)
             return;
 }
 
+/* Written only when it changed: it lies beside what every role reads. */
+static void copy(_Atomic uint64_t *shared, const _Atomic uint64_t *from)
+{
+    uint64_t now = atomic_load_explicit(from, memory_order_relaxed);
+    if (atomic_load_explicit(shared, memory_order_relaxed) != now)
+        atomic_store(shared, now);
+}
+
 void core_board_publish(struct core_board *b)
 {
     const struct store_board *from = store_board(b->engine);
     for (int k = 0; k < PART_KINDS; k++)
         raise_to(&b->shared->generation[k], atomic_load(&from->generation[k]) + b->base);
-    uint64_t free_bytes = atomic_load_explicit(&from->free_bytes, memory_order_relaxed);
-    if (atomic_load_explicit(&b->shared->free_bytes, memory_order_relaxed) != free_bytes)
-        atomic_store(&b->shared->free_bytes, free_bytes);
+    copy(&b->shared->free_bytes, &from->free_bytes);
+    copy(&b->shared->free_queue_bytes, &from->free_queue_bytes);
     uint32_t stopped = atomic_load(&from->writes_stopped);
     if (atomic_load_explicit(&b->shared->writes_stopped, memory_order_relaxed) != stopped)
         atomic_store(&b->shared->writes_stopped, stopped);

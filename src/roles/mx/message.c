@@ -50,10 +50,18 @@ void mx_on_data(struct mx_session *s)
         smtps_reply(s->smtps, 354, "", "go on, end with <CRLF>.<CRLF>");
 }
 
+static void landed(struct mx_session *s)
+{
+    atomic_fetch_sub(&s->mx->in_flight, s->t->in_flight);
+    s->t->in_flight = 0;
+}
+
 void mx_drop(struct mx_session *s)
 {
     if (s->t != NULL && s->t->in != NULL)
         queue_in_abort(s->t->in);
+    if (s->t != NULL)
+        landed(s);
     s->t = NULL; /* its memory is the engine's */
 }
 
@@ -65,11 +73,24 @@ static const struct mx_given_up delivered_before = {
 static const struct mx_given_up no_space = {452, "4.3.1", "not enough space, try later",
                                             "no space in the store"};
 
-static void give_up(struct mx_transaction *t, const struct mx_given_up *why)
+static void give_up(struct mx_session *s, const struct mx_given_up *why)
 {
+    struct mx_transaction *t = s->t;
     queue_in_abort(t->in);
     t->in = NULL;
     t->why = why;
+    landed(s);
+}
+
+/* Content under way may take an eighth of what is free, and always two messages. The queue's file does not shrink: many large
+ * messages begun at once would else take the disk for good. */
+static bool take_off(struct mx_session *s, size_t len)
+{
+    const struct store_board *board = store_board(s->mx->env->store);
+    uint64_t all = atomic_fetch_add(&s->mx->in_flight, len) + len;
+    s->t->in_flight += len;
+    return board == NULL || all <= 2 * s->mx->settings->message_size_max ||
+           all <= atomic_load(&board->free_queue_bytes) / 8;
 }
 
 static bool for_again(const struct mx_transaction *t)
@@ -86,9 +107,9 @@ static bool loops(struct mx_session *s, str_t content)
     struct mx_transaction *t = s->t;
     while (t->in != NULL && hops_next(&t->hops, &content))
         if (for_again(t))
-            give_up(t, &delivered_before);
+            give_up(s, &delivered_before);
     if (t->in != NULL && t->hops.count > s->mx->settings->hops_max)
-        give_up(t, &too_many_hops);
+        give_up(s, &too_many_hops);
     return t->in == NULL;
 }
 
@@ -97,9 +118,10 @@ void mx_on_content(struct mx_session *s)
     struct mx_transaction *t = s->t;
     if (t->in == NULL || loops(s, smtps_content(s->smtps)))
         return; /* answered at the end */
-    /* Who was let in with MAIL together with many others must not use up what deliveries need. */
-    if (!mx_space_for(s->mx, 0, s->mx->settings->reserve_bytes / 2)) {
-        give_up(t, &no_space);
+    /* Who said no SIZE, and who was let in with MAIL together with many others, must not use up what deliveries need. */
+    if (!take_off(s, smtps_content(s->smtps).len) ||
+        !mx_space_for(s->mx, queue_in_size(t->in), s->mx->settings->reserve_bytes / 2)) {
+        give_up(s, &no_space);
         return;
     }
     enum store_rc rc = queue_in_write(t->in, smtps_content(s->smtps));
@@ -144,7 +166,7 @@ void mx_on_end(struct mx_session *s)
     struct mx_transaction *t = s->t;
     char client[NETADDR_TEXT];
     if (t->in != NULL && hops_end(&t->hops) && for_again(t))
-        give_up(t, &delivered_before);
+        give_up(s, &delivered_before);
     if (t->in == NULL) {
         mx_log_reject(s, t->why->code < 500 ? "defer" : "reject", t->why->code, STR(""),
                       t->why->log);
@@ -163,6 +185,7 @@ void mx_on_end(struct mx_session *s)
     };
     enum store_rc rc = queue_in_commit(t->in, &m, t->rcpt, t->n);
     t->in = NULL;
+    landed(s);
     if (rc == STORE_OK)
         accepted(s, &m);
     else

@@ -26,6 +26,7 @@ struct mx {
     struct smtps_config smtp, lmtp;
     _Atomic bool stopping;         /* sessions say 421 instead of taking the next command */
     _Atomic uint32_t next_session; /* number of the next session, for the log */
+    _Atomic uint64_t in_flight;    /* bytes of content that was begun and not yet accepted */
 };
 
 /* Fills *mx; everything is borrowed. False: no memory. */
@@ -44,6 +45,7 @@ struct mx_transaction {
     size_t n, cap;
     struct queue_in *in; /* from DATA on; NULL once it was given up */
     const struct mx_given_up *why;
+    uint64_t in_flight; /* of mx->in_flight */
     struct hops hops;
 };
 

@@ -15,7 +15,10 @@
 #include "roles/log.h"
 #include "roles/mx/mx.h"
 
-enum { RCPT_FIRST = 8 }; /* most messages have fewer recipients */
+enum {
+    RCPT_FIRST = 8,        /* most messages have fewer recipients */
+    QUEUE_ROOM = 32 << 20, /* left in the queue: records of deliveries that fail take some */
+};
 
 /* RFC 1870 6.1, and not only for a declared size: below the reserve nothing is taken. 1.5 times: chunks have keys and checksums, and
  * a copy goes to the mailbox before the queue's is gone. */
@@ -27,13 +30,8 @@ bool mx_space_for(const struct mx *mx, uint64_t size, uint64_t reserve)
     uint64_t needed;
     if (__builtin_add_overflow(size + size / 2, reserve, &needed))
         return false;
-    return atomic_load(&board->writes_stopped) == 0 && atomic_load(&board->free_bytes) >= needed;
-}
-
-/* The path's domain as it is looked up. False: it has none. */
-static bool domain_key(struct mx_session *s, const struct smtp_path *p, str_t *key)
-{
-    return domain_to_ascii(p->domain, smtps_transaction_arena(s->smtps), key);
+    return atomic_load(&board->writes_stopped) == 0 && atomic_load(&board->free_bytes) >= needed &&
+           atomic_load(&board->free_queue_bytes) >= size + size / 2 + QUEUE_ROOM;
 }
 
 void mx_on_mail(struct mx_session *s)
