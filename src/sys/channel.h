@@ -75,7 +75,7 @@ struct channel_peer *channel_serve(int fd, const struct channel_server_ops *ops,
 void *channel_peer_user(struct channel_peer *p); /* what channel_serve was given */
 void channel_peer_hold(struct channel_peer *p);  /* for a reply given later, from another thread */
 void channel_peer_release(struct channel_peer *p);
-/* Never blocks: a peer that does not read its replies (16 MiB waiting) is cut off. fd (or -1) is duplicated where it has to
+/* Never blocks: a peer that does not read its replies is not read either (4 MiB waiting), then cut off (16 MiB). fd (or -1) is duplicated where it has to
  * wait, so the caller keeps it. id 0 sends a notice. After the peer is gone this does nothing. */
 void channel_reply(struct channel_peer *p, uint64_t id, uint8_t type, const struct iovec *payload,
                    int niov, int fd);

@@ -19,7 +19,12 @@
 
 #define OUT_BYTES_MAX \
     (16               \
-     << 20) /* replies waiting: some pages of a scan for each of many calls; then the peer is cut off */
+     << 20) /* replies waiting: more than requests that are read and still to be answered can add; then the peer is cut off */
+#define OUT_BYTES_PAUSE \
+    (4                  \
+     << 20) /* with so much waiting the peer's requests are not read: it gets no more answers than it takes */
+#define PAUSE_MS \
+    30000 /* a peer that asks on and takes nothing at all for so long has stopped: it is cut off */
 #define CORK_SIZE     (64 << 10) /* replies gathered; a commit answers some 60 requests of 30 bytes */
 #define IOV_MAX_REPLY 32
 #define WRITER_IDLE_MS \
@@ -39,9 +44,10 @@ struct channel_peer {
     _Atomic int refs;
     pthread_mutex_t lock; /* all below */
     pthread_cond_t more;  /* out has something, or dead */
+    pthread_cond_t room;  /* out has less, or dead */
     bool dead, writing;   /* cut off or ended; the writer thread exists */
     struct list out;
-    size_t out_bytes;
+    _Atomic size_t out_bytes; /* changed under lock */
     bool corked;
     pthread_t corker;
     char *cork;
@@ -68,6 +74,7 @@ void channel_peer_release(struct channel_peer *p)
     close(p->fd);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->more);
+    pthread_cond_destroy(&p->room);
     free(p->cork);
     free(p);
 }
@@ -83,6 +90,7 @@ static void cut_off(struct channel_peer *p)
     p->dead = true;
     shutdown(p->fd, SHUT_RDWR);
     pthread_cond_signal(&p->more);
+    pthread_cond_signal(&p->room);
 }
 
 void channel_peer_close(struct channel_peer *p)
@@ -90,6 +98,24 @@ void channel_peer_close(struct channel_peer *p)
     pthread_mutex_lock(&p->lock);
     cut_off(p);
     pthread_mutex_unlock(&p->lock);
+}
+
+/* Waits while more answers than OUT_BYTES_PAUSE wait for the peer. False: it is over. */
+static bool wait_room(struct channel_peer *p)
+{
+    if (atomic_load_explicit(&p->out_bytes, memory_order_relaxed) <= OUT_BYTES_PAUSE)
+        return true;
+    pthread_mutex_lock(&p->lock);
+    while (!p->dead && p->out_bytes > OUT_BYTES_PAUSE / 2) {
+        struct timespec until = sys_timespec(sys_mono_ms() + PAUSE_MS);
+        size_t before = p->out_bytes;
+        int late = pthread_cond_clockwait(&p->room, &p->lock, CLOCK_MONOTONIC, &until);
+        if (late != 0 && p->out_bytes >= before)
+            cut_off(p);
+    }
+    bool good = !p->dead;
+    pthread_mutex_unlock(&p->lock);
+    return good;
 }
 
 static void read_requests(struct channel_peer *p, struct frame_reader *r)
@@ -100,7 +126,7 @@ static void read_requests(struct channel_peer *p, struct frame_reader *r)
             return;
         struct frame f;
         while ((rc = frame_next(r, &f)) == FRAME_OK)
-            if (!p->ops->request(p->user, p, f.type, f.id, f.payload, f.fd))
+            if (!p->ops->request(p->user, p, f.type, f.id, f.payload, f.fd) || !wait_room(p))
                 return;
         if (rc == FRAME_BAD)
             return;
@@ -145,6 +171,7 @@ struct channel_peer *channel_serve(int fd, const struct channel_server_ops *ops,
     list_init(&p->out);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->more, NULL);
+    pthread_cond_init(&p->room, NULL);
     if (!start_thread(reader_main, p)) {
         channel_peer_release(p);
         return NULL;
@@ -198,6 +225,7 @@ static bool write_first(struct channel_peer *p)
         list_remove(&o->link);
         free(o);
     }
+    pthread_cond_signal(&p->room);
     return true;
 }
 

@@ -406,6 +406,46 @@ static void test_space(void **state)
     expect_prefix(say(w, "MAIL FROM:<s@away.example>\r\n"), "452 4.3.1");
 }
 
+/* A message that was let in, and others with it: the reserve stays, and nothing of what was begun. */
+static void test_space_during_content(void **state)
+{
+    struct world *w = *state;
+    struct store_board *board = (struct store_board *)(uintptr_t)store_board(w->env.store);
+    static char text[STORE_CHUNK + 2000];
+    memset(text, 'x', sizeof text - 1);
+    for (size_t i = 0; i + 2 < sizeof text; i += 100)
+        memcpy(text + i, "\r\n", 2);
+    memcpy(text + sizeof text - 3, "\r\n", 2);
+    w->settings.message_size_max = 100000;
+    dial(w, &w->smtp, STRANGER);
+    const struct {
+        uint64_t mail, queue, others;
+    } rows[] = {{w->settings.reserve_bytes / 2 + 1000, 1ull << 40, 0},
+                {1ull << 40, 1000, 0},
+                {1ull << 40, 1ull << 40, 1ull << 40}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        atomic_store(&board->free_bytes, 1ull << 40);
+        atomic_store(&board->free_queue_bytes, 1ull << 40);
+        say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
+        expect_prefix(say(w, "DATA\r\n"), "354");
+        say(w, text);
+        atomic_store(&board->free_bytes, rows[i].mail);
+        atomic_store(&board->free_queue_bytes, rows[i].queue);
+        atomic_fetch_add(&w->mx.in_flight, rows[i].others);
+        say(w, "and some more\r\n");
+        expect_prefix(say(w, ".\r\n"), "452 4.3.1");
+        atomic_fetch_sub(&w->mx.in_flight, rows[i].others);
+        assert_int_equal(atomic_load(&w->mx.in_flight), 0);
+    }
+    atomic_store(&board->free_bytes, 1ull << 40);
+    atomic_store(&board->free_queue_bytes, 1ull << 40);
+    expect_prefix(send_one(w), "250 ");
+    assert_int_equal(atomic_load(&w->mx.in_flight), 0);
+    struct store_page page;
+    rows_of(w, "c/", &page);
+    assert_int_equal(page.n, 1);
+}
+
 /* ---- the message ---- */
 
 static void test_hops(void **state)
@@ -548,6 +588,7 @@ int main(void)
         T(test_international_domains),
         T(test_store_failures),
         T(test_space),
+        T(test_space_during_content),
         T(test_hops),
         T(test_long_message),
         T(test_given_up),

@@ -146,6 +146,32 @@ static void test_shared_board(void **state)
     assert_true(atomic_load(&shared.generation[PART_DIRECTORY]) > before);
 }
 
+/* A file never shrinks: what was deleted in it is room again, or a disk that was full once would be full for ever. */
+static void test_room_inside_counts(void **state)
+{
+    struct fixture *f = *state;
+    static char value[STORE_CHUNK];
+    char key[8];
+    for (int i = 0; i < 64; i++) {
+        struct store_batch b = fixture_batch(f, Q);
+        snprintf(key, sizeof key, "c%02d", i);
+        store_put(&b, str_c(key), str_of(value, sizeof value));
+        assert_int_equal(store_commit(f->s, &b), STORE_OK);
+    }
+    struct store_batch b = fixture_batch(f, Q);
+    store_delete_range(&b, STR("c"), STR("d"));
+    assert_int_equal(store_commit(f->s, &b), STORE_OK);
+    const struct store_board *board = store_board(f->s);
+    uint64_t inside = 0;
+    for (int i = 0; i < 5000 && inside == 0; i++) { /* what is free on the disk is in both */
+        uint64_t mail = atomic_load(&board->free_bytes),
+                 queue = atomic_load(&board->free_queue_bytes);
+        inside = queue >= mail + 3 * 1024 * 1024 ? queue - mail : 0;
+        usleep(1000);
+    }
+    assert_true(inside >= 3 * 1024 * 1024);
+}
+
 static void submit_done(struct store_commit *c)
 {
     atomic_fetch_add((_Atomic int *)c->user, 1);
@@ -197,6 +223,7 @@ int main(void)
         CASE(test_files),
         CASE(test_refuses_what_is_no_store),
         CASE(test_shared_board),
+        CASE(test_room_inside_counts),
         CASE(test_deadline_passed),
         CASE(test_flush),
     };

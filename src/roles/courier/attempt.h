@@ -9,6 +9,7 @@
 
 #include "base/env.h"
 #include "post/queue.h"
+#include "roles/delivery/verdict.h"
 #include "roles/settings.h"
 
 #define ATTEMPT_ADDRESSES 5 /* addresses tried: mail waits, nobody else does */
@@ -18,14 +19,6 @@
 #define ATTEMPT_CLOSE_MS (5 * 1000) /* for the reply to QUIT */
 
 struct attempt;
-
-/* Where one delivery ended for one recipient. */
-struct attempt_verdict {
-    enum rc rc;      /* RC_OK; RC_TEMP; RC_PERM; RC_CLOSED counts as RC_TEMP for the schedule */
-    int code;        /* of the peer, or 0 */
-    char status[12]; /* "5.1.1"; ours where the peer gave none */
-    str_t text;      /* what the peer said, or our own sentence; in the arena given */
-};
 
 /* Finds where `domain` is served (routes table, MX, A/AAAA), connects to the hosts in order and
  * greets. On success *out is ready for attempt_send. On failure *err is RC_TEMP (DNS not known

@@ -10,7 +10,7 @@
 #ifndef ROLES_COURIER_COURIER_H
 #define ROLES_COURIER_COURIER_H
 
-#include "roles/courier/carrier.h"
+#include "roles/delivery/carrier.h"
 
 #define COURIER_PER_CONNECTION 100 /* messages; then others have their turn */
 #define COURIER_LINGER_MS      500 /* an open connection waits so long for another message */

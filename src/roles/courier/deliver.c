@@ -1,8 +1,9 @@
 /* deliver.c: one destination, one connection, message after message. See courier.h.
  *
  * Two jobs take turns: the outcome of one is on its way to the disk while the other is sent, up to its final dot. */
+#include "roles/courier/attempt.h"
 #include "roles/courier/courier.h"
-#include "roles/courier/job.h"
+#include "roles/delivery/job.h"
 
 enum { LATER_STOPPED_MS = 60000, LATER_ABANDONED_MS = 1000 };
 

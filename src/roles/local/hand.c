@@ -1,5 +1,5 @@
 /* hand.c: local deliveries in rounds: up to JOB_TOGETHER of them at once, so that one question to the store reads them all and their
- * mailbox batches share a sync. For each: recipients to leaves, leaves to mailboxes, and all of it to one outcome (roles/courier/job.h).
+ * mailbox batches share a sync. For each: recipients to leaves, leaves to mailboxes, and all of it to one outcome (roles/delivery/job.h).
  *
  * If the directory cannot be read, nothing is recorded: the delivery is looked at again soon. A mailbox that takes nothing now keeps its
  * recipient waiting, as an address of its own. With more leaves than a row can hold, everybody waits: what was delivered is seen. */

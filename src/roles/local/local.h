@@ -7,8 +7,8 @@
 #define ROLES_LOCAL_LOCAL_H
 
 #include "post/mailbox_sweep.h"
-#include "roles/courier/carrier.h"
-#include "roles/courier/job.h"
+#include "roles/delivery/carrier.h"
+#include "roles/delivery/job.h"
 
 #define LOCAL_THREADS  8 /* each has up to JOB_TOGETHER deliveries in hand, whose syncs are shared */
 #define LOCAL_IN_HAND  (LOCAL_THREADS * JOB_TOGETHER)

@@ -34,6 +34,12 @@ bool mx_space_for(const struct mx *mx, uint64_t size, uint64_t reserve)
            atomic_load(&board->free_queue_bytes) >= size + size / 2 + QUEUE_ROOM;
 }
 
+/* The path's domain as it is looked up. False: it has none. */
+static bool domain_key(struct mx_session *s, const struct smtp_path *p, str_t *key)
+{
+    return domain_to_ascii(p->domain, smtps_transaction_arena(s->smtps), key);
+}
+
 void mx_on_mail(struct mx_session *s)
 {
     const struct smtps_mail_params *p = smtps_mail_params(s->smtps);

@@ -1,9 +1,9 @@
 /* job.h: one delivery in a carrier's hands: reading it, and making its outcome durable. Used by courier and local. */
-#ifndef ROLES_COURIER_JOB_H
-#define ROLES_COURIER_JOB_H
+#ifndef ROLES_DELIVERY_JOB_H
+#define ROLES_DELIVERY_JOB_H
 
-#include "roles/courier/attempt.h"
-#include "roles/courier/carrier.h"
+#include "roles/delivery/carrier.h"
+#include "roles/delivery/verdict.h"
 
 #define JOB_RESULTS_MAX \
     100 /* recipients that an event or a notice names; an alias can become more: then it says how many */

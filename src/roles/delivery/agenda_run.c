@@ -5,7 +5,7 @@
  * woken and starts a worker. */
 #include <time.h>
 
-#include "roles/courier/agenda_impl.h"
+#include "roles/delivery/agenda_impl.h"
 #include "roles/log.h"
 
 enum {

@@ -1,9 +1,9 @@
 /* agenda.c: the schedule behind its lock: hints in, entries out. The threads are in agenda_run.c. See agenda.h. */
-#include "roles/courier/agenda.h"
+#include "roles/delivery/agenda.h"
 
 #include <stdlib.h>
 
-#include "roles/courier/agenda_impl.h"
+#include "roles/delivery/agenda_impl.h"
 #include "roles/log.h"
 
 enum {

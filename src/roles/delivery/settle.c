@@ -9,7 +9,7 @@
  *     STORE_FULL                if all was delivered, the deletes alone; else wait: nothing more is sent on this connection
  *     STORE_STOPPED             wait: core will be restarted
  */
-#include "roles/courier/job.h"
+#include "roles/delivery/job.h"
 
 #include "roles/log.h"
 

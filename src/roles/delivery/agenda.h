@@ -6,8 +6,8 @@
  *
  * A worker is given a destination and a first entry of it; it may take more of the same and must leave the destination. Lock order: the
  * agenda's lock is innermost; no store call is made under it. */
-#ifndef ROLES_COURIER_AGENDA_H
-#define ROLES_COURIER_AGENDA_H
+#ifndef ROLES_DELIVERY_AGENDA_H
+#define ROLES_DELIVERY_AGENDA_H
 
 #include <pthread.h>
 

@@ -1,8 +1,8 @@
 /* agenda_impl.h: what agenda.c and agenda_run.c share. All are called with the agenda's lock held, but the first. */
-#ifndef ROLES_COURIER_AGENDA_IMPL_H
-#define ROLES_COURIER_AGENDA_IMPL_H
+#ifndef ROLES_DELIVERY_AGENDA_IMPL_H
+#define ROLES_DELIVERY_AGENDA_IMPL_H
 
-#include "roles/courier/agenda.h"
+#include "roles/delivery/agenda.h"
 
 struct
     agenda_linger { /* a worker with an open connection that waits for more to send; on its stack */

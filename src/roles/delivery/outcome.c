@@ -8,7 +8,7 @@
  *                    >= give_up_after  failed                 as RC_PERM, 4.4.7
  *
  * The batch requires the lease (op 0, see settle.c) and the delivery row as it was read. */
-#include "roles/courier/job.h"
+#include "roles/delivery/job.h"
 
 #include "roles/log.h"
 

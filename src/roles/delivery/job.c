@@ -1,5 +1,5 @@
 /* job.c: taking a delivery in hand. The row decides, not the schedule: it may have been held, removed or moved since. See job.h. */
-#include "roles/courier/job.h"
+#include "roles/delivery/job.h"
 
 #include "roles/log.h"
 

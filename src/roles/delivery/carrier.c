@@ -1,5 +1,5 @@
 /* carrier.c: see carrier.h. */
-#include "roles/courier/carrier.h"
+#include "roles/delivery/carrier.h"
 
 #include <sysexits.h>
 

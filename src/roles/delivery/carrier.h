@@ -1,12 +1,12 @@
 /* carrier.h: what courier and local have in common: a class of deliveries, the lease that lets them change those rows, and their life as a role.
  *
  * Steps without threads, for tests: init, carrier_attach, then carrier_step as often as time moves; carrier_free. */
-#ifndef ROLES_COURIER_CARRIER_H
-#define ROLES_COURIER_CARRIER_H
+#ifndef ROLES_DELIVERY_CARRIER_H
+#define ROLES_DELIVERY_CARRIER_H
 
 #include "post/queue_bounce.h"
 #include "post/queue_event.h"
-#include "roles/courier/agenda.h"
+#include "roles/delivery/agenda.h"
 
 struct carrier {
     struct env *env;
