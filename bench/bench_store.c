@@ -2,9 +2,10 @@
  *
  *     bench_store DIR [SUBMITTERS [SECONDS [KEEP]]]
  *
- * Each submitter is a thread that commits a batch like an accepted message (rows of 400 B, 10.4 KiB, 200 B) and waits for it.
- * With KEEP > 0, one that has KEEP messages in the store deletes its oldest in a batch of its own before the next (so pages are
- * reused, as in a queue that drains); 0 only puts. DIR should be empty and on the disk to be measured. */
+ * Each submitter is a thread that commits a batch like an accepted message (rows of 400 B, 10.4
+ * KiB, 200 B) and waits for it. With KEEP > 0, one that has KEEP messages in the store deletes its
+ * oldest in a batch of its own before the next (so pages are reused, as in a queue that drains); 0
+ * only puts. DIR should be empty and on the disk to be measured. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>

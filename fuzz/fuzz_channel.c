@@ -1,7 +1,8 @@
-/* fuzz_channel.c: the frames of internal channels, as a hostile peer sends them. The input is a list of pieces, each a control byte and
- * up to 127 bytes that "arrive" together (bit 7: a descriptor comes with them). Whatever comes: no frame is larger than allowed or
- * outside the buffer, a descriptor comes only with a frame that announced it, nothing follows a bad frame, and what is
- * accepted reads the same when written again. */
+/* fuzz_channel.c: the frames of internal channels, as a hostile peer sends them. The input is a
+ * list of pieces, each a control byte and up to 127 bytes that "arrive" together (bit 7: a
+ * descriptor comes with them). Whatever comes: no frame is larger than allowed or outside the
+ * buffer, a descriptor comes only with a frame that announced it, nothing follows a bad frame, and
+ * what is accepted reads the same when written again. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* fuzz_codec.c: decoding undoes encoding; where a value has one text only, encoding undoes decoding. */
+/* fuzz_codec.c: decoding undoes encoding; where a value has one text only, encoding undoes
+ * decoding. */
 #include "base/codec.h"
 #include "base/crc32c.h"
 #include "base/err.h"

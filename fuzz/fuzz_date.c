@@ -1,4 +1,5 @@
-/* fuzz_date.c: what is read can be written and read again as the same time; any time can be written. */
+/* fuzz_date.c: what is read can be written and read again as the same time; any time can be
+ * written. */
 #include "base/err.h"
 #include "mail/date.h"
 

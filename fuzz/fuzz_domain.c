@@ -1,4 +1,5 @@
-/* fuzz_domain.c: whatever comes out is a name that DNS can be asked for, and says the same when it goes in again. */
+/* fuzz_domain.c: whatever comes out is a name that DNS can be asked for, and says the same when it
+ * goes in again. */
 #include "base/err.h"
 #include "base/utf8.h"
 #include "mail/domain.h"

@@ -1,5 +1,6 @@
-/* fuzz_dsn.c: reports and trace fields from hostile strings. The input is a byte of flags, then strings, each with a u16
- * length; what is left is the original's header. Whatever they hold: lines are clean, fields and parts as many as meant. */
+/* fuzz_dsn.c: reports and trace fields from hostile strings. The input is a byte of flags, then
+ * strings, each with a u16 length; what is left is the original's header. Whatever they hold: lines
+ * are clean, fields and parts as many as meant. */
 #include "../tests/mail/lines.h"
 #include "base/cursor.h"
 #include "base/err.h"

@@ -1,4 +1,5 @@
-/* fuzz_netaddr.c: addresses, networks, and DNS record data: what is read can be written and read again. */
+/* fuzz_netaddr.c: addresses, networks, and DNS record data: what is read can be written and read
+ * again. */
 #include "base/dns.h"
 #include "base/err.h"
 

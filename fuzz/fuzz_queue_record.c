@@ -1,5 +1,6 @@
-/* The records of the queue: message, delivery, event. What decodes must encode, and that must decode and encode to the same again.
- * The input: u8 length of the key, the key, the value. A message has no key of its own. */
+/* fuzz_queue_record.c: The records of the queue: message, delivery, event. What decodes must
+ * encode, and that must decode and encode to the same again. The input: u8 length of the key, the
+ * key, the value. A message has no key of its own. */
 #include <stdint.h>
 
 #include "base/buf.h"

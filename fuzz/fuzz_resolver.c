@@ -1,4 +1,5 @@
-/* Queries and answers between the resolver and those who ask it: any bytes; what is understood says the same when written again. */
+/* fuzz_resolver.c: Queries and answers between the resolver and those who ask it: any bytes; what
+ * is understood says the same when written again. */
 #include <stdint.h>
 
 #include "base/err.h"

@@ -1,8 +1,9 @@
-/* The SMTP client engine against a hostile server.
+/* fuzz_smtp_client.c: The SMTP client engine against a hostile server.
  *
- * The first bytes choose the mode, recipients and content; the rest is what the server says, given line by line (and, in a second run, byte
- * by byte: the outcome must be the same). Whatever comes: every recipient gets a verdict, RC_OK only after the whole message went out, all
- * output is lines that end in CRLF with the commands of SMTP and nothing else, and memory is bounded. */
+ * The first bytes choose the mode, recipients and content; the rest is what the server says, given
+ * line by line (and, in a second run, byte by byte: the outcome must be the same). Whatever comes:
+ * every recipient gets a verdict, RC_OK only after the whole message went out, all output is lines
+ * that end in CRLF with the commands of SMTP and nothing else, and memory is bounded. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,8 +135,8 @@ static bool send_content(struct run *r, str_t content, size_t cut)
         return false;
     must(str_eq(out, STR(".\r\n")) || str_ends(out, STR("\r\n.\r\n")));
     inner = str_first(out, out.len - 3);
-    must(!str_starts(inner, STR(".\r\n")) &&
-         !str_contains(inner, STR("\r\n.\r\n"))); /* it ends once */
+    /* it ends once */
+    must(!str_starts(inner, STR(".\r\n")) && !str_contains(inner, STR("\r\n.\r\n")));
     return true;
 }
 

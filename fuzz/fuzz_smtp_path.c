@@ -1,5 +1,5 @@
-/* fuzz_smtp_path.c: the path parser. Whatever it accepts can be written and read again with the same meaning, and holds nothing that could
- * leave a command line. */
+/* fuzz_smtp_path.c: the path parser. Whatever it accepts can be written and read again with the
+ * same meaning, and holds nothing that could leave a command line. */
 #include <stdint.h>
 
 #include "base/err.h"

@@ -1,4 +1,5 @@
-/* Replies of a hostile server: whole and byte by byte give the same; what is kept is bounded and printable. */
+/* fuzz_smtp_reply.c: Replies of a hostile server: whole and byte by byte give the same; what is
+ * kept is bounded and printable. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

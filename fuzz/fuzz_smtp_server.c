@@ -1,15 +1,18 @@
-/* fuzz_smtp_server.c: whole sessions with the SMTP server engine and a scripted handler (tests/proto/smtp_harness.h), which checks the order of
- * events, that each accepted MAIL sees exactly one END or ABORT, and that complete content is clean lines.
+/* fuzz_smtp_server.c: whole sessions with the SMTP server engine and a scripted handler
+ * (tests/proto/smtp_harness.h), which checks the order of events, that each accepted MAIL sees
+ * exactly one END or ABORT, and that complete content is clean lines.
  *
- * The first byte chooses: bit 0 LMTP, bit 1 small limits, bits 2-3 how the rest is fed: 0 whole, 1 in pieces of 7, 2 and 3 a line at a
- * time. In the last case a second session gets the same byte by byte and must say and store the same. */
+ * The first byte chooses: bit 0 LMTP, bit 1 small limits, bits 2-3 how the rest is fed: 0 whole, 1
+ * in pieces of 7, 2 and 3 a line at a time. In the last case a second session gets the same byte by
+ * byte and must say and store the same. */
 #include <stdint.h>
 
 #include "../tests/proto/smtp_harness.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Every output line is a reply: three digits, a blank or hyphen, printable, at most 512 octets with CRLF. */
+/* Every output line is a reply: three digits, a blank or hyphen, printable, at most 512 octets with
+ * CRLF. */
 static void check_said(str_t said)
 {
     str_t line;

@@ -1,5 +1,6 @@
-/* The store protocol, both ways: what core takes apart, and what a client does. The first byte chooses the message. What decodes
- * must keep to the limits, and what was encoded again must decode to the same. */
+/* fuzz_store_protocol.c: The store protocol, both ways: what core takes apart, and what a client
+ * does. The first byte chooses the message. What decodes must keep to the limits, and what was
+ * encoded again must decode to the same. */
 #include <stdlib.h>
 
 #include "base/err.h"

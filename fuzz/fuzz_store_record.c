@@ -1,7 +1,8 @@
 /* fuzz_store_record.c: raw keys and records as a damaged disk may give them (store/record.h).
  *
- * Input: u16 length of the raw key, the raw key, the record. What decodes must encode to the same bytes; a record made by us
- * must open, and no longer after any one bit of it or of its key was changed. */
+ * Input: u16 length of the raw key, the raw key, the record. What decodes must encode to the same
+ * bytes; a record made by us must open, and no longer after any one bit of it or of its key was
+ * changed. */
 #include <stdlib.h>
 
 #include "base/cursor.h"

@@ -1,4 +1,5 @@
-/* replay.c: runs a fuzz target over the files of its corpus, without libFuzzer: replay_NAME FOLDER|FILE... */
+/* replay.c: runs a fuzz target over the files of its corpus, without libFuzzer: replay_NAME
+ * FOLDER|FILE... */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

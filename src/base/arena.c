@@ -1,5 +1,5 @@
-/* arena.c: see arena.h. Blocks grow by doubling from half a page; a large request gets a block of its own, behind the
- * newest, whose room stays in use. */
+/* arena.c: see arena.h. Blocks grow by doubling from half a page; a large request gets a block of
+ * its own, behind the newest, whose room stays in use. */
 #include "base/arena.h"
 
 #include <stdarg.h>

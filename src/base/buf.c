@@ -1,5 +1,5 @@
-/* buf.c: see buf.h. Capacity doubles; the maximum is checked before any growth. One byte more than the capacity is
- * allocated: there vsnprintf's NUL goes when a text exactly fills the buffer. */
+/* buf.c: see buf.h. Capacity doubles; the maximum is checked before any growth. One byte more than
+ * the capacity is allocated: there vsnprintf's NUL goes when a text exactly fills the buffer. */
 #include "base/buf.h"
 
 #include <stdarg.h>

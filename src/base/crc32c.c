@@ -1,6 +1,6 @@
-/* crc32c.c: see crc32c.h. On x86-64 the crc32 instruction (SSE 4.2), which can start every cycle but takes three: long
- * input is cut in three streams that run side by side and are joined by a table. Elsewhere eight bytes a step by table
- * ("slicing by 8"). */
+/* crc32c.c: see crc32c.h. On x86-64 the crc32 instruction (SSE 4.2), which can start every cycle
+ * but takes three: long input is cut in three streams that run side by side and are joined by a
+ * table. Elsewhere eight bytes a step by table ("slicing by 8"). */
 #include "base/crc32c.h"
 
 #include "base/crc32c_table.h"

@@ -1,4 +1,5 @@
-/* crc32c.h: CRC-32C (Castagnoli, RFC 3720 B.4), with the processor's instruction where there is one. */
+/* crc32c.h: CRC-32C (Castagnoli, RFC 3720 B.4), with the processor's instruction where there is
+ * one. */
 #ifndef BASE_CRC32C_H
 #define BASE_CRC32C_H
 

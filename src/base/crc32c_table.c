@@ -1,7 +1,7 @@
 /* crc32c_table.c: see crc32c_table.h.
  *
- * A CRC is linear: the entry for a byte is the xor of the entries for its bits. So each table is spelled by its eight
- * one-bit entries, low bit first, and the compiler fills in the rest. */
+ * A CRC is linear: the entry for a byte is the xor of the entries for its bits. So each table is
+ * spelled by its eight one-bit entries, low bit first, and the compiler fills in the rest. */
 #include "base/crc32c_table.h"
 
 #define BIT(n, k, v) ((((n) >> (k)) & 1) != 0 ? (v) : 0u)

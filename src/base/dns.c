@@ -1,5 +1,6 @@
-/* dns.c: see dns.h. Record data comes from strangers: every length is checked, and a name that holds anything but
- * visible ASCII, or a dot inside a label, is refused: its text would mean another name than its bytes. */
+/* dns.c: see dns.h. Record data comes from strangers: every length is checked, and a name that
+ * holds anything but visible ASCII, or a dot inside a label, is refused: its text would mean
+ * another name than its bytes. */
 #include "base/dns.h"
 
 #include "base/cursor.h"

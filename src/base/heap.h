@@ -1,5 +1,6 @@
-/* heap.h: a timer heap: which of many things is due first. Intrusive: an entry is a member of the caller's struct and
- * carries its own place, so moving and removing need no search. Not thread-safe. */
+/* heap.h: a timer heap: which of many things is due first. Intrusive: an entry is a member of the
+ * caller's struct and carries its own place, so moving and removing need no search. Not
+ * thread-safe. */
 #ifndef BASE_HEAP_H
 #define BASE_HEAP_H
 
@@ -18,9 +19,11 @@ struct heap {
 };
 
 void heap_init(struct heap *h);
-void heap_free(struct heap *h);                                           /* entries are untouched */
-bool heap_set(struct heap *h, struct heap_entry *e, int64_t due_ms);      /* adds or moves; false: out of memory */
-void heap_remove(struct heap *h, struct heap_entry *e);                   /* nothing if not in it */
-struct heap_entry *heap_first(const struct heap *h);                      /* NULL: empty */
+/* entries are untouched */
+void heap_free(struct heap *h);
+/* adds or moves; false: out of memory */
+bool heap_set(struct heap *h, struct heap_entry *e, int64_t due_ms);
+void heap_remove(struct heap *h, struct heap_entry *e); /* nothing if not in it */
+struct heap_entry *heap_first(const struct heap *h);    /* NULL: empty */
 
 #endif

@@ -1,6 +1,6 @@
-/* id32.c: base32 for identifiers, as Crockford's but in lower case: the letters that look like digits are left out, and
- * since the alphabet ascends, texts of equal length sort as their bytes. First byte first, high bits first; the last
- * character is filled with zero bits. */
+/* id32.c: base32 for identifiers, as Crockford's but in lower case: the letters that look like
+ * digits are left out, and since the alphabet ascends, texts of equal length sort as their bytes.
+ * First byte first, high bits first; the last character is filled with zero bits. */
 #include "base/codec.h"
 
 static const char alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";

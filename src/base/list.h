@@ -11,8 +11,14 @@ struct list {
 
 #define list_entry(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
-static inline void list_init(struct list *l) { l->next = l->prev = l; }
-static inline bool list_empty(const struct list *l) { return l->next == l; }
+static inline void list_init(struct list *l)
+{
+    l->next = l->prev = l;
+}
+static inline bool list_empty(const struct list *l)
+{
+    return l->next == l;
+}
 static inline void list_push(struct list *l, struct list *n) /* at the end */
 {
     n->prev = l->prev;
@@ -20,7 +26,10 @@ static inline void list_push(struct list *l, struct list *n) /* at the end */
     l->prev->next = n;
     l->prev = n;
 }
-static inline void list_push_front(struct list *l, struct list *n) { list_push(l->next, n); }
+static inline void list_push_front(struct list *l, struct list *n)
+{
+    list_push(l->next, n);
+}
 static inline void list_remove(struct list *n) /* leaves n an empty list; again is harmless */
 {
     n->prev->next = n->next;

@@ -1,5 +1,6 @@
-/* map.c: see map.h. Chains in a table of a power of two, doubled when it holds as many entries as chains. Each entry
- * keeps its hash, so that growing hashes nothing again and a lookup compares bytes only when the hash is equal. */
+/* map.c: see map.h. Chains in a table of a power of two, doubled when it holds as many entries as
+ * chains. Each entry keeps its hash, so that growing hashes nothing again and a lookup compares
+ * bytes only when the hash is equal. */
 #include "base/map.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* netaddr.c: see netaddr.h. The C library knows the text forms: its inet_pton takes no short, octal or
- * scoped forms, and its inet_ntop shortens as RFC 5952 4 asks. */
+/* netaddr.c: see netaddr.h. The C library knows the text forms: its inet_pton takes no short, octal
+ * or scoped forms, and its inet_ntop shortens as RFC 5952 4 asks. */
 #include "base/netaddr.h"
 
 #include <arpa/inet.h>

@@ -1,6 +1,7 @@
 /* netaddr.h: an IPv4 or IPv6 address with a port, and networks. Pure: no lookups.
  *
- * A v4-mapped IPv6 address (::ffff:192.0.2.1) counts as the IPv4 address it stands for wherever addresses are compared. */
+ * A v4-mapped IPv6 address (::ffff:192.0.2.1) counts as the IPv4 address it stands for wherever
+ * addresses are compared. */
 #ifndef BASE_NETADDR_H
 #define BASE_NETADDR_H
 
@@ -23,13 +24,17 @@ struct netaddr_net {
 
 bool netaddr_parse(str_t s, struct netaddr *out);      /* "192.0.2.1" or "2001:db8::1"; port 0 */
 bool netaddr_parse_port(str_t s, struct netaddr *out); /* "192.0.2.1:25" or "[2001:db8::1]:25" */
-bool netaddr_parse_net(str_t s, struct netaddr_net *out); /* "10.0.0.0/8"; an address alone is /32 or /128 */
-bool netaddr_in(const struct netaddr_net *net, const struct netaddr *a); /* v4-mapped v6 matches v4, never ::/0 */
-bool netaddr_eq(const struct netaddr *a, const struct netaddr *b);       /* address, not port */
-bool netaddr_loopback(const struct netaddr *a);                          /* 127/8 and ::1 */
-char *netaddr_text(const struct netaddr *a, char out[static NETADDR_TEXT]);      /* without port */
-char *netaddr_text_port(const struct netaddr *a, char out[static NETADDR_TEXT]); /* "1.2.3.4:25", "[::1]:25" */
-/* As in EHLO, Received and address literals (RFC 5321 4.1.3): "[192.0.2.1]", "[IPv6:2001:db8::1]". */
+/* "10.0.0.0/8"; an address alone is /32 or /128 */
+bool netaddr_parse_net(str_t s, struct netaddr_net *out);
+/* v4-mapped v6 matches v4, never ::/0 */
+bool netaddr_in(const struct netaddr_net *net, const struct netaddr *a);
+bool netaddr_eq(const struct netaddr *a, const struct netaddr *b);          /* address, not port */
+bool netaddr_loopback(const struct netaddr *a);                             /* 127/8 and ::1 */
+char *netaddr_text(const struct netaddr *a, char out[static NETADDR_TEXT]); /* without port */
+/* "1.2.3.4:25", "[::1]:25" */
+char *netaddr_text_port(const struct netaddr *a, char out[static NETADDR_TEXT]);
+/* As in EHLO, Received and address literals (RFC 5321 4.1.3): "[192.0.2.1]",
+ * "[IPv6:2001:db8::1]". */
 char *netaddr_literal(const struct netaddr *a, char out[static NETADDR_TEXT]);
 
 #endif

@@ -55,7 +55,8 @@ static size_t padding(str_t s, bool *ends)
     return n;
 }
 
-/* What follows '=': a soft break or two hex digits. Lower case is taken, as RFC 2045 6.7 suggests. */
+/* What follows '=': a soft break or two hex digits. Lower case is taken, as RFC 2045 6.7
+ * suggests. */
 static bool decode_escape(struct buf *out, str_t *s)
 {
     bool ends;
@@ -70,7 +71,8 @@ static bool decode_escape(struct buf *out, str_t *s)
     return true;
 }
 
-/* Blanks: kept inside a line, dropped at its end (3). All at once, so that long runs cost linear time. */
+/* Blanks: kept inside a line, dropped at its end (3). All at once, so that long runs cost linear
+ * time. */
 static void decode_blanks(struct buf *out, str_t *s)
 {
     bool ends;

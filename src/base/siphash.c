@@ -1,4 +1,5 @@
-/* siphash.c: SipHash-2-4 (Aumasson, Bernstein 2012): two rounds a word, four at the end. Declared in map.h. */
+/* siphash.c: SipHash-2-4 (Aumasson, Bernstein 2012): two rounds a word, four at the end. Declared
+ * in map.h. */
 #include "base/map.h"
 
 struct state {

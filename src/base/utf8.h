@@ -5,7 +5,8 @@
 #include "base/str.h"
 
 bool utf8_valid(str_t s);
-bool str_ascii(str_t s);                     /* no byte over 0x7f */
-bool utf8_next(str_t *s, uint32_t *codepoint); /* false at the end or on a bad sequence (s unchanged) */
+bool str_ascii(str_t s); /* no byte over 0x7f */
+/* false at the end or on a bad sequence (s unchanged) */
+bool utf8_next(str_t *s, uint32_t *codepoint);
 
 #endif

@@ -1,10 +1,12 @@
 /* cli.h: what the subcommands of `postrider` share.
  *
- * Each subcommand is one file, cmd_NAME.c, with one function of type cli_run and one row in the table of main.c. A subcommand
- * that needs the store asks cli_store(): that is a client of the running server over DATA/control.sock or, when no server runs, of a core
- * made in this very process for the time of the command.
+ * Each subcommand is one file, cmd_NAME.c, with one function of type cli_run and one row in the
+ * table of main.c. A subcommand that needs the store asks cli_store(): that is a client of the
+ * running server over DATA/control.sock or, when no server runs, of a core made in this very
+ * process for the time of the command.
  *
- * Exit codes: 0 done, 1 refused or failed (a sentence on stderr says why), 2 wrong usage, 3 not found, 75 try later (EX_TEMPFAIL). */
+ * Exit codes: 0 done, 1 refused or failed (a sentence on stderr says why), 2 wrong usage, 3 not
+ * found, 75 try later (EX_TEMPFAIL). */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
@@ -23,16 +25,17 @@ struct cli {
     const struct cli_command *command;
     const char *config_file; /* as given or found; may not exist */
     bool config_given;
-    const char *data_given;  /* --data */
+    const char *data_given; /* --data */
     bool json;
-    struct arena arena;      /* for the whole command */
-    struct arena scratch;    /* for what is being printed: cli_safe; reset after each row of a long listing */
+    struct arena arena; /* for the whole command */
+    /* for what is being printed: cli_safe; reset after each row of a long listing */
+    struct arena scratch;
     struct settings settings;
     str_t settings_text;
     struct env env;
-    struct store *store;     /* after cli_store */
-    bool later;              /* why cli_store gave NULL: try again later */
-    void *embedded;          /* a core of our own, when no server runs */
+    struct store *store; /* after cli_store */
+    bool later;          /* why cli_store gave NULL: try again later */
+    void *embedded;      /* a core of our own, when no server runs */
 };
 
 typedef int cli_run(struct cli *c, int argc, char **argv); /* argv[0] is the subcommand */
@@ -46,16 +49,18 @@ struct cli_command {
     bool hidden;
 };
 
-/* The store, or a message on stderr and NULL (then return cli_no_store). `offline_ok`: make do without a running server. */
+/* The store, or a message on stderr and NULL (then return cli_no_store). `offline_ok`: make do
+ * without a running server. */
 struct store *cli_store(struct cli *c, bool offline_ok);
 int cli_no_store(const struct cli *c); /* the exit code */
-bool cli_server_runs(struct cli *c); /* after cli_store: a server answers (not our own core) */
+bool cli_server_runs(struct cli *c);   /* after cli_store: a server answers (not our own core) */
 void cli_close(struct cli *c);
 
 /* Messages. All return the exit code given, so that `return cli_fail(…)` reads well. */
 int cli_fail(struct cli *c, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int cli_usage(struct cli *c);
-int cli_err(struct cli *c, const struct err *e);            /* RC_TEMP gives CLI_LATER, else CLI_FAILED */
+/* RC_TEMP gives CLI_LATER, else CLI_FAILED */
+int cli_err(struct cli *c, const struct err *e);
 int cli_store_error(struct cli *c, enum store_rc rc);
 /* Prints the JSON document and frees it. */
 int cli_print_json(json_t *doc);
@@ -67,13 +72,15 @@ char *cli_span(int64_t ms, char out[static 16]);      /* "3m", "2h05m", "4d" */
 
 /* Says "did you mean …" for a mistyped word; NULL when nothing is near. */
 const char *cli_nearest(const char *word, const char *const *words, size_t n);
-/* Picks a subcommand's own verb; prints the usage with the nearest right word when it is none. -1: none. */
+/* Picks a subcommand's own verb; prints the usage with the nearest right word when it is none. -1:
+ * none. */
 int cli_verb(struct cli *c, const char *word, const char *const *verbs, size_t n);
-/* A password: from standard input's first line with `from_stdin`, else asked twice at the terminal without echo. */
+/* A password: from standard input's first line with `from_stdin`, else asked twice at the terminal
+ * without echo. */
 bool cli_password(struct cli *c, bool from_stdin, str_t *out);
 
-cli_run cmd_account, cmd_alias, cmd_check, cmd_config, cmd_domain, cmd_init, cmd_queue, cmd_send, cmd_serve, cmd_status,
-    cmd_trace;
+cli_run cmd_account, cmd_alias, cmd_check, cmd_config, cmd_domain, cmd_init, cmd_queue, cmd_send,
+    cmd_serve, cmd_status, cmd_trace;
 
 /* The options every subcommand takes, as the help and the man page print them. */
 extern const struct cli_command cli_commands[];

@@ -1,4 +1,5 @@
-/* cmd_account.c: `postrider account`: people with a mailbox. Core hashes passwords; they pass through here only. */
+/* cmd_account.c: `postrider account`: people with a mailbox. Core hashes passwords; they pass
+ * through here only. */
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +16,8 @@ static int find_account(struct cli *c, str_t address, uint64_t *id)
     if (rc != STORE_OK)
         return cli_store_error(c, rc);
     if (*id == 0)
-        return cli_fail(c, CLI_NOT_FOUND, "there is no account " STR_FMT "; `postrider account list` shows them",
+        return cli_fail(c, CLI_NOT_FOUND,
+                        "there is no account " STR_FMT "; `postrider account list` shows them",
                         STR_ARG(cli_safe(c, address)));
     return CLI_OK;
 }
@@ -23,7 +25,8 @@ static int find_account(struct cli *c, str_t address, uint64_t *id)
 static int set_password(struct cli *c, uint64_t id, str_t password)
 {
     struct err err = {0};
-    return store_remote_set_password(c->store, id, password, &err) == RC_OK ? CLI_OK : cli_err(c, &err);
+    return store_remote_set_password(c->store, id, password, &err) == RC_OK ? CLI_OK
+                                                                            : cli_err(c, &err);
 }
 
 /* The password first: an account without one would be left behind when it is mistyped. */
@@ -59,7 +62,8 @@ static int finish_removals(struct cli *c)
         enum store_rc rc = directory_gone_next(c->store, &id);
         if (rc == STORE_OK && id == 0)
             return CLI_OK;
-        int code = rc == STORE_OK ? set_password(c, id, STR_NONE) : CLI_OK; /* none: its record goes */
+        /* none: its record goes */
+        int code = rc == STORE_OK ? set_password(c, id, STR_NONE) : CLI_OK;
         if (code != CLI_OK)
             return code;
         if (rc == STORE_OK)
@@ -79,7 +83,8 @@ static int remove_account(struct cli *c, str_t address)
         return cli_err(c, &err);
     int code = finish_removals(c);
     if (code != CLI_OK)
-        cli_fail(c, code, "the account is removed, its mail not yet; the next `postrider account` goes on");
+        cli_fail(c, code,
+                 "the account is removed, its mail not yet; the next `postrider account` goes on");
     return code;
 }
 

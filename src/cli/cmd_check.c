@@ -1,4 +1,5 @@
-/* cmd_check.c: `postrider check config|store`. Both only look. The store may be in use meanwhile. */
+/* cmd_check.c: `postrider check config|store`. Both only look. The store may be in use
+ * meanwhile. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@ enum { NAMES_MAX = 10000 }; /* damaged rows named one by one; the rest is counte
 
 struct findings {
     struct cli *c;
-    json_t *damaged;         /* with --json */
+    json_t *damaged; /* with --json */
     uint64_t rows, bytes, bad;
     uint64_t kinds[PART_KINDS]; /* rows by kind */
 };
@@ -38,8 +39,11 @@ static void on_damage(void *user, part_t part, str_t key, const char *name)
         printf("damaged: %s\n", name);
 }
 
-static const char *const kind_names[PART_KINDS] = {
-    [PART_NODE] = "node", [PART_DIRECTORY] = "directory", [PART_SECRET] = "secret", [PART_USER] = "mailboxes", [PART_QUEUE] = "queue"};
+static const char *const kind_names[PART_KINDS] = {[PART_NODE] = "node",
+                                                   [PART_DIRECTORY] = "directory",
+                                                   [PART_SECRET] = "secret",
+                                                   [PART_USER] = "mailboxes",
+                                                   [PART_QUEUE] = "queue"};
 
 static void summary(struct findings *f)
 {
@@ -47,17 +51,20 @@ static void summary(struct findings *f)
         json_t *rows = json_object();
         for (size_t i = 0; i < PART_KINDS; i++)
             json_object_set_new(rows, kind_names[i], json_integer((json_int_t)f->kinds[i]));
-        cli_print_json(json_pack("{s:I, s:I, s:I, s:o, s:O}", "rows", (json_int_t)f->rows, "bytes", (json_int_t)f->bytes, "damaged",
-                                 (json_int_t)f->bad, "rows_by_kind", rows, "names", f->damaged));
+        cli_print_json(json_pack("{s:I, s:I, s:I, s:o, s:O}", "rows", (json_int_t)f->rows, "bytes",
+                                 (json_int_t)f->bytes, "damaged", (json_int_t)f->bad,
+                                 "rows_by_kind", rows, "names", f->damaged));
         return;
     }
     for (size_t i = 0; i < PART_KINDS; i++)
         printf("%-10s %12llu rows\n", kind_names[i], (unsigned long long)f->kinds[i]);
-    printf("%llu rows, %llu bytes read, %llu damaged\n", (unsigned long long)f->rows, (unsigned long long)f->bytes,
-           (unsigned long long)f->bad);
+    printf("%llu rows, %llu bytes read, %llu damaged\n", (unsigned long long)f->rows,
+           (unsigned long long)f->bytes, (unsigned long long)f->bad);
     if (f->bad > 0)
-        printf("Each damaged row is lost, the others are good. c/ are pieces of queued mail, b/ pieces of mail in mailboxes, dr/ and dl/ "
-               "deliveries.\nCheck the disk; what is named here has to come from a backup or the sender.\n");
+        printf("Each damaged row is lost, the others are good. c/ are pieces of queued mail, b/ "
+               "pieces of mail in mailboxes, dr/ and dl/ "
+               "deliveries.\nCheck the disk; what is named here has to come from a backup or the "
+               "sender.\n");
 }
 
 static int check_store(struct cli *c)
@@ -79,7 +86,8 @@ static int check_store(struct cli *c)
     return rc == STORE_CHECK_OK ? CLI_OK : CLI_FAILED;
 }
 
-/* That it could be read at all is most of the check: cli_load_settings has refused anything else. What is left are doubts. */
+/* That it could be read at all is most of the check: cli_load_settings has refused anything else.
+ * What is left are doubts. */
 static int check_config(struct cli *c)
 {
     size_t at;
@@ -87,7 +95,8 @@ static int check_config(struct cli *c)
     if (!str_find(c->settings.hostname, '.', &at)) {
         doubt = true;
         if (!c->json)
-            printf("hostname \"" STR_FMT "\" has no dot: other servers want a full name such as mail.example.org\n",
+            printf("hostname \"" STR_FMT
+                   "\" has no dot: other servers want a full name such as mail.example.org\n",
                    STR_ARG(c->settings.hostname));
     }
     if (c->settings.n_listen_smtp == 0 && !c->json)

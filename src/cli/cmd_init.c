@@ -1,4 +1,5 @@
-/* cmd_init.c: `postrider init`: from nothing to a server that can be started. Leaves alone what is there already. */
+/* cmd_init.c: `postrider init`: from nothing to a server that can be started. Leaves alone what is
+ * there already. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -63,14 +64,16 @@ static int write_config(struct cli *c, const struct wanted *w)
     if (slash != NULL && slash != folder) {
         *slash = '\0';
         if (!make_folders(folder, 0755))
-            return cli_fail(c, CLI_FAILED, "cannot make the folder %s: %s", folder, strerror(errno));
+            return cli_fail(c, CLI_FAILED, "cannot make the folder %s: %s", folder,
+                            strerror(errno));
     }
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0 && errno == EEXIST)
         return CLI_OK;
     if (fd < 0)
         return cli_fail(c, CLI_FAILED, "cannot write %s: %s", path, strerror(errno));
-    dprintf(fd, "# postrider.conf(5) describes every setting; `postrider config show` prints what is in force.\n");
+    dprintf(fd, "# postrider.conf(5) describes every setting; `postrider config show` prints what "
+                "is in force.\n");
     if (w->hostname != NULL)
         dprintf(fd, "hostname = \"%s\"\n", w->hostname);
     else
@@ -129,8 +132,8 @@ int cmd_init(struct cli *c, int argc, char **argv)
         return code;
     char *data = arena_cstr(&c->arena, c->settings.data_dir);
     if (data == NULL || !make_folders(data, 0700))
-        return cli_fail(c, CLI_FAILED, "cannot make the data folder " STR_FMT ": %s", STR_ARG(c->settings.data_dir),
-                        strerror(errno));
+        return cli_fail(c, CLI_FAILED, "cannot make the data folder " STR_FMT ": %s",
+                        STR_ARG(c->settings.data_dir), strerror(errno));
     if (cli_store(c, true) == NULL)
         return cli_no_store(c);
     if (w.domain == NULL && w.account != NULL && strrchr(w.account, '@') != NULL)
@@ -140,6 +143,7 @@ int cmd_init(struct cli *c, int argc, char **argv)
     if (code == CLI_OK && w.account != NULL)
         code = first_account(c, &w);
     if (code == CLI_OK && !c->json)
-        printf("the store is in " STR_FMT "; `postrider serve` starts the server\n", STR_ARG(c->settings.data_dir));
+        printf("the store is in " STR_FMT "; `postrider serve` starts the server\n",
+               STR_ARG(c->settings.data_dir));
     return code;
 }

@@ -46,7 +46,8 @@ static json_t *item_json(const struct listing *l, const struct queue_item *it)
     json_object_set_new(o, "delivery", json_integer(it->n));
     json_object_set_new(o, "local", json_boolean(it->local));
     json_object_set_new(o, "from", it->m != NULL ? cli_json_str(it->m->reverse_path) : json_null());
-    json_object_set_new(o, "size", it->m != NULL ? json_integer((json_int_t)it->m->size) : json_null());
+    json_object_set_new(o, "size",
+                        it->m != NULL ? json_integer((json_int_t)it->m->size) : json_null());
     json_object_set_new(o, "damaged", json_boolean(d == NULL || it->m == NULL));
     if (d != NULL) {
         for (size_t i = 0; i < d->nrcpt; i++)
@@ -56,7 +57,9 @@ static json_t *item_json(const struct listing *l, const struct queue_item *it)
         json_object_set_new(o, "attempts", json_integer(d->attempts));
         json_object_set_new(o, "arrived_ms", json_integer(d->arrived_ms));
         json_object_set_new(o, "next_ms", json_integer(d->next_ms));
-        json_object_set_new(o, "next_in_s", json_integer(d->next_ms > l->now_ms ? (d->next_ms - l->now_ms) / 1000 : 0));
+        json_object_set_new(
+            o, "next_in_s",
+            json_integer(d->next_ms > l->now_ms ? (d->next_ms - l->now_ms) / 1000 : 0));
         json_object_set_new(o, "reason", cli_json_str(d->reason));
     }
     json_object_set_new(o, "to", to);
@@ -70,13 +73,16 @@ static void item_text(const struct listing *l, const struct queue_item *it)
     struct cli *c = l->c;
     queue_id_text(it->id, id);
     if (d == NULL) {
-        printf("%s  this delivery's record is damaged; `postrider queue remove %s` removes it\n", id, id);
+        printf("%s  this delivery's record is damaged; `postrider queue remove %s` removes it\n",
+               id, id);
         return;
     }
     cli_span(l->now_ms - d->arrived_ms, age);
     cli_span(d->next_ms - l->now_ms, next);
     printf("%s  %6s old, %s%s  " STR_FMT "  <" STR_FMT "> ->", id, age,
-           d->state == QUEUE_HELD ? "held" : d->next_ms <= l->now_ms ? "now" : "again in ",
+           d->state == QUEUE_HELD    ? "held"
+           : d->next_ms <= l->now_ms ? "now"
+                                     : "again in ",
            d->state == QUEUE_HELD || d->next_ms <= l->now_ms ? "" : next,
            STR_ARG(d->local ? STR("local") : cli_safe(c, d->domain)),
            STR_ARG(it->m != NULL ? cli_safe(c, it->m->reverse_path) : STR("?")));
@@ -87,7 +93,8 @@ static void item_text(const struct listing *l, const struct queue_item *it)
     putchar('\n');
     if (d->reason.len > 0)
         printf("    %u attempt%s: " STR_FMT "%s\n", d->attempts, d->attempts == 1 ? "" : "s",
-               STR_ARG(cli_safe(c, str_first(d->reason, REASON_SHOWN))), d->reason.len > REASON_SHOWN ? "…" : "");
+               STR_ARG(cli_safe(c, str_first(d->reason, REASON_SHOWN))),
+               d->reason.len > REASON_SHOWN ? "…" : "");
 }
 
 static bool on_item(void *user, const struct queue_item *it)
@@ -104,7 +111,8 @@ static bool on_item(void *user, const struct queue_item *it)
 
 static int list(struct cli *c, const struct queue_filter *f)
 {
-    struct listing l = {.c = c, .list = c->json ? json_array() : NULL, .now_ms = c->env.wall_ms(&c->env)};
+    struct listing l = {
+        .c = c, .list = c->json ? json_array() : NULL, .now_ms = c->env.wall_ms(&c->env)};
     enum store_rc rc = queue_list(c->store, f, on_item, &l);
     if (rc != STORE_OK) {
         json_decref(l.list);
@@ -133,7 +141,8 @@ static int change(struct cli *c, const struct queue_filter *f, enum verb verb, b
     if (rc != STORE_OK)
         return cli_store_error(c, rc);
     if (n == 0)
-        return cli_fail(c, CLI_NOT_FOUND, "nothing in the queue matches, or it was %s already", done[verb]);
+        return cli_fail(c, CLI_NOT_FOUND, "nothing in the queue matches, or it was %s already",
+                        done[verb]);
     if (c->json)
         return cli_print_json(json_pack("{s:I}", "changed", (json_int_t)n));
     printf("%zu deliver%s %s\n", n, n == 1 ? "y" : "ies", done[verb]);
@@ -152,14 +161,16 @@ int cmd_queue(struct cli *c, int argc, char **argv)
         if (strcmp(argv[i], "--bounce") == 0 && verb == REMOVE)
             bounce = true;
         else if (what || !parse_what(c, &f, argv[i]))
-            return cli_fail(c, CLI_USAGE, "\"%s\" is no queue ID, domain, --held or --all", argv[i]);
+            return cli_fail(c, CLI_USAGE, "\"%s\" is no queue ID, domain, --held or --all",
+                            argv[i]);
         else
             what = true;
     }
     if (verb != LIST && !what)
         return cli_usage(c);
     if (verb == SHOW && !f.by_id)
-        return cli_fail(c, CLI_USAGE, "`queue show` wants a queue ID; `postrider queue list` shows them");
+        return cli_fail(c, CLI_USAGE,
+                        "`queue show` wants a queue ID; `postrider queue list` shows them");
     if (cli_store(c, verb != RETRY) == NULL)
         return cli_no_store(c);
     if (verb == LIST)

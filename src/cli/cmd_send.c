@@ -49,7 +49,8 @@ static bool parse(struct send *s, int argc, char **argv)
     return s->message.nto > 0;
 }
 
-/* Where to connect: --server ADDRESS:PORT, else where this server listens, by loopback if it listens everywhere. */
+/* Where to connect: --server ADDRESS:PORT, else where this server listens, by loopback if it
+ * listens everywhere. */
 static int find_server(const struct send *s, struct netaddr *out)
 {
     const struct settings *set = &s->c->settings;
@@ -60,10 +61,12 @@ static int find_server(const struct send *s, struct netaddr *out)
             out->port = 25;
             return CLI_OK;
         }
-        return cli_fail(s->c, CLI_USAGE, "--server wants ADDRESS:PORT, such as 127.0.0.1:25 or [::1]:25");
+        return cli_fail(s->c, CLI_USAGE,
+                        "--server wants ADDRESS:PORT, such as 127.0.0.1:25 or [::1]:25");
     }
     if (set->n_listen_smtp == 0)
-        return cli_fail(s->c, CLI_USAGE, "this server listens for no SMTP; name one with --server ADDRESS:PORT");
+        return cli_fail(s->c, CLI_USAGE,
+                        "this server listens for no SMTP; name one with --server ADDRESS:PORT");
     *out = set->listen_smtp[0];
     static const uint8_t any[16] = {0};
     if (memcmp(out->bytes, any, sizeof any) == 0) {
@@ -86,7 +89,8 @@ static json_t *verdict_json(const struct send *s, size_t i, enum rc rc, const st
     return o;
 }
 
-/* One line a recipient that was refused, one for those that were taken. The worst outcome decides the exit code. */
+/* One line a recipient that was refused, one for those that were taken. The worst outcome decides
+ * the exit code. */
 static int report(struct send *s, const struct smtpc *c)
 {
     json_t *list = json_array();
@@ -104,20 +108,23 @@ static int report(struct send *s, const struct smtpc *c)
         }
         code = rc == RC_PERM ? CLI_FAILED : code == CLI_OK ? CLI_LATER : code;
         if (!s->c->json)
-            fprintf(stderr, "postrider: " STR_FMT ": %s: %d %s " STR_FMT "\n", STR_ARG(cli_safe(s->c, s->to[i])),
-                    rc == RC_PERM ? "refused" : "not now", r.code, r.status, STR_ARG(cli_safe(s->c, r.text)));
+            fprintf(stderr, "postrider: " STR_FMT ": %s: %d %s " STR_FMT "\n",
+                    STR_ARG(cli_safe(s->c, s->to[i])), rc == RC_PERM ? "refused" : "not now",
+                    r.code, r.status, STR_ARG(cli_safe(s->c, r.text)));
     }
     if (s->c->json) {
         cli_print_json(list);
     } else {
         json_decref(list);
         if (taken > 0)
-            printf("taken for %zu of %zu: " STR_FMT "\n", taken, s->message.nto, STR_ARG(cli_safe(s->c, last)));
+            printf("taken for %zu of %zu: " STR_FMT "\n", taken, s->message.nto,
+                   STR_ARG(cli_safe(s->c, last)));
     }
     return code;
 }
 
-/* Moves what the engine has to say until it is ready for the next step; false: the connection is over. */
+/* Moves what the engine has to say until it is ready for the next step; false: the connection is
+ * over. */
 static bool pump(struct send *s, struct smtpc *c, struct conn *conn)
 {
     return smtpc_pump(c, conn, &s->c->env, SMTPC_NO_LIMIT) == SMTPC_READY;
@@ -177,7 +184,8 @@ static int deliver(struct send *s, str_t content)
         return code;
     struct env *env = &s->c->env;
     if (env->connect(env, &to, NULL, env->mono_ms(env) + CONNECT_MS, &conn, &err) != RC_OK)
-        return cli_fail(s->c, CLI_LATER, "cannot connect to %s: %s", netaddr_text_port(&to, text), err.text);
+        return cli_fail(s->c, CLI_LATER, "cannot connect to %s: %s", netaddr_text_port(&to, text),
+                        err.text);
     if (s->verbose)
         conn = dialogue_show(s->c, conn);
     struct smtpc_config config = {.hostname = s->c->settings.hostname};

@@ -15,7 +15,8 @@ static enum store_rc count(struct cli *c, str_t prefix, uint64_t *n, uint64_t *h
     struct arena a;
     arena_init(&a, 8 * (size_t)STORE_PAGE_MAX);
     char last[STORE_KEY_MAX + 1];
-    struct store_scan q = {.part = QUEUE_PART, .from = prefix, .end = store_prefix_end(&c->arena, prefix)};
+    struct store_scan q = {
+        .part = QUEUE_PART, .from = prefix, .end = store_prefix_end(&c->arena, prefix)};
     struct store_page page = {.more = true};
     enum store_rc rc = STORE_OK;
     while (rc == STORE_OK && page.more) {
@@ -23,7 +24,8 @@ static enum store_rc count(struct cli *c, str_t prefix, uint64_t *n, uint64_t *h
         rc = store_scan(c->store, &q, &a, &page);
         for (size_t i = 0; rc == STORE_OK && i < page.n; i++) {
             struct queue_due due;
-            if (queue_due_decode(page.rows[i].key, page.rows[i].value, &due) && due.state == QUEUE_HELD)
+            if (queue_due_decode(page.rows[i].key, page.rows[i].value, &due) &&
+                due.state == QUEUE_HELD)
                 ++*held;
             ++*n;
         }
@@ -43,18 +45,24 @@ static int show(struct cli *c, const struct counts *n)
     const struct store_board *board = store_board(c->store);
     uint64_t free_bytes = atomic_load(&board->free_bytes);
     bool stopped = atomic_load(&board->writes_stopped) != 0;
-    const char *store = stopped ? "stopped" : free_bytes < c->settings.reserve_bytes ? "full" : "good";
+    const char *store = stopped                                  ? "stopped"
+                        : free_bytes < c->settings.reserve_bytes ? "full"
+                                                                 : "good";
     if (c->json) {
-        json_t *o = json_pack("{s:b, s:s, s:s, s:I, s:{s:I, s:I, s:I}}", "running", 1, "version", POSTRIDER_VERSION, "store",
-                              store, "free_bytes", (json_int_t)free_bytes, "queue", "local", (json_int_t)n->local,
+        json_t *o = json_pack("{s:b, s:s, s:s, s:I, s:{s:I, s:I, s:I}}", "running", 1, "version",
+                              POSTRIDER_VERSION, "store", store, "free_bytes",
+                              (json_int_t)free_bytes, "queue", "local", (json_int_t)n->local,
                               "remote", (json_int_t)n->remote, "held", (json_int_t)n->held);
         return cli_print_json(o);
     }
-    printf("postrider %s is running as " STR_FMT "\n", POSTRIDER_VERSION, STR_ARG(c->settings.hostname));
-    printf("queue:  %llu for mailboxes here, %llu for other servers, %llu of them held\n", (unsigned long long)n->local,
-           (unsigned long long)n->remote, (unsigned long long)n->held);
+    printf("postrider %s is running as " STR_FMT "\n", POSTRIDER_VERSION,
+           STR_ARG(c->settings.hostname));
+    printf("queue:  %llu for mailboxes here, %llu for other servers, %llu of them held\n",
+           (unsigned long long)n->local, (unsigned long long)n->remote,
+           (unsigned long long)n->held);
     if (stopped)
-        printf("store:  STOPPED: the disk failed to store something. No mail is taken. See the log, check the disk, "
+        printf("store:  STOPPED: the disk failed to store something. No mail is taken. See the "
+               "log, check the disk, "
                "then restart the server\n");
     else
         printf("store:  %s, %llu MiB free\n", store, (unsigned long long)(free_bytes >> 20));

@@ -20,7 +20,8 @@ static bool on_found(void *user, const struct queue_message *m)
     return f->n < STORIES_MAX;
 }
 
-/* The newest messages from or to an address, oldest first, so that the last lines are the latest news. */
+/* The newest messages from or to an address, oldest first, so that the last lines are the latest
+ * news. */
 static int by_address(struct cli *c, str_t address)
 {
     struct found f = {0};
@@ -29,8 +30,8 @@ static int by_address(struct cli *c, str_t address)
     if (rc != STORE_OK)
         return cli_store_error(c, rc);
     if (f.n == 0)
-        return cli_fail(c, CLI_NOT_FOUND, "no message from or to " STR_FMT " is known%s", STR_ARG(cli_safe(c, address)),
-                        cut ? " among the newest 20,000" : "");
+        return cli_fail(c, CLI_NOT_FOUND, "no message from or to " STR_FMT " is known%s",
+                        STR_ARG(cli_safe(c, address)), cut ? " among the newest 20,000" : "");
     int code = CLI_OK;
     if (c->json)
         printf("[");
@@ -51,7 +52,9 @@ int cmd_trace(struct cli *c, int argc, char **argv)
     bool address = strchr(argv[1], '@') != NULL;
     queue_id_t id = {0};
     if (!address && !queue_id_parse(str_c(argv[1]), &id))
-        return cli_fail(c, CLI_USAGE, "\"%s\" is neither a queue ID (16 letters and digits) nor an address", argv[1]);
+        return cli_fail(c, CLI_USAGE,
+                        "\"%s\" is neither a queue ID (16 letters and digits) nor an address",
+                        argv[1]);
     if (cli_store(c, true) == NULL)
         return cli_no_store(c);
     return address ? by_address(c, str_c(argv[1])) : cli_show_story(c, id);

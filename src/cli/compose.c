@@ -45,7 +45,8 @@ static void add_crlf(struct buf *out, str_t s)
     }
 }
 
-/* Subject text as an encoded word where it is not plain ASCII (RFC 2047), else as it is without line ends. */
+/* Subject text as an encoded word where it is not plain ASCII (RFC 2047), else as it is without
+ * line ends. */
 static void add_subject(struct buf *out, str_t s)
 {
     buf_add(out, STR("Subject:"));
@@ -56,7 +57,9 @@ static void add_subject(struct buf *out, str_t s)
         buf_add(out, STR("\r\n"));
         return;
     }
-    while (s.len > 0) { /* 45 bytes make 60 characters of base64: an encoded word is at most 75 (2047 2); never inside a character */
+    /* 45 bytes make 60 characters of base64: an encoded word is at most 75 (2047 2); never inside a
+     * character */
+    while (s.len > 0) {
         size_t n = s.len < 45 ? s.len : 45;
         while (n > 1 && n < s.len && ((unsigned char)s.ptr[n] & 0xc0) == 0x80)
             n--;
@@ -74,7 +77,8 @@ static void add_missing(struct cli *c, const struct compose *m, str_t header, st
     if (header_count(header, STR("From")) == 0)
         buf_addf(out, "From: <" STR_FMT ">\r\n", STR_ARG(m->from));
     for (size_t i = 0; i < m->nto && header_count(header, STR("To")) == 0; i++)
-        buf_addf(out, "%s <" STR_FMT ">%s\r\n", i == 0 ? "To:" : "", STR_ARG(m->to[i]), i + 1 < m->nto ? "," : "");
+        buf_addf(out, "%s <" STR_FMT ">%s\r\n", i == 0 ? "To:" : "", STR_ARG(m->to[i]),
+                 i + 1 < m->nto ? "," : "");
     if (m->has_subject)
         add_subject(out, m->subject);
     if (header_count(header, STR("Date")) == 0)

@@ -14,8 +14,9 @@ struct compose {
     bool has_subject, has_body; /* given as options */
 };
 
-/* The whole message with CRLF line ends, in *out. Without --body it is read from `fd`: with a header of its own it stays as it is (but
- * for line ends), otherwise it is the body. Date, Message-ID, From and To are added to a header that lacks them. CLI_OK or a message. */
+/* The whole message with CRLF line ends, in *out. Without --body it is read from `fd`: with a
+ * header of its own it stays as it is (but for line ends), otherwise it is the body. Date,
+ * Message-ID, From and To are added to a header that lacks them. CLI_OK or a message. */
 int compose_message(struct cli *c, const struct compose *m, int fd, struct buf *out);
 
 #endif

@@ -1,7 +1,8 @@
 /* connect.c: how a command comes to a store (cli_store in cli.h).
  *
- * A running server is asked over DATA/control.sock. Without one the command makes a core of its own over the same files and talks to it
- * in the same way, so that everything above is the same code. The files it leaves belong to the owner of the folder. */
+ * A running server is asked over DATA/control.sock. Without one the command makes a core of its own
+ * over the same files and talks to it in the same way, so that everything above is the same code.
+ * The files it leaves belong to the owner of the folder. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,7 +26,8 @@ struct embedded {
     struct core_server *core;
 };
 
-/* A socket connected to the running server's control socket, or -1 with errno. Goes by the folder's descriptor: sun_path is short. */
+/* A socket connected to the running server's control socket, or -1 with errno. Goes by the folder's
+ * descriptor: sun_path is short. */
 static int control_connect(int dir_fd)
 {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -54,11 +56,14 @@ static void give_to_owner(int dir_fd)
         return;
     static const char *const names[] = {"queue.mdb", "queue.mdb-lock", "mail.mdb", "mail.mdb-lock"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (fchownat(dir_fd, names[i], st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) != 0 && errno != ENOENT)
-            fprintf(stderr, "postrider: cannot give %s to its owner: %s\n", names[i], strerror(errno));
+        if (fchownat(dir_fd, names[i], st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) != 0 &&
+            errno != ENOENT)
+            fprintf(stderr, "postrider: cannot give %s to its owner: %s\n", names[i],
+                    strerror(errno));
 }
 
-/* The folder's lock, which a running server holds: another command may have it for a moment, a server for as long as it starts or stops. */
+/* The folder's lock, which a running server holds: another command may have it for a moment, a
+ * server for as long as it starts or stops. */
 static bool lock_folder(int dir_fd)
 {
     for (int i = 0; i < LOCK_TRIES; i++) {
@@ -76,7 +81,8 @@ static int embed_core(struct cli *c, int dir_fd)
     int pair[2];
     if (!lock_folder(dir_fd)) {
         c->later = true;
-        cli_fail(c, CLI_LATER, "a server on " STR_FMT " is starting or stopping; try again", STR_ARG(c->settings.data_dir));
+        cli_fail(c, CLI_LATER, "a server on " STR_FMT " is starting or stopping; try again",
+                 STR_ARG(c->settings.data_dir));
         return -1;
     }
     if (e == NULL || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
@@ -86,12 +92,13 @@ static int embed_core(struct cli *c, int dir_fd)
     e->dir_fd = dir_fd;
     e->engine = store_lmdb_open(dir_fd, engine_log, NULL, &err);
     if (e->engine == NULL) {
-        cli_fail(c, CLI_FAILED, "cannot open the store in " STR_FMT ": %s", STR_ARG(c->settings.data_dir), err.text);
+        cli_fail(c, CLI_FAILED, "cannot open the store in " STR_FMT ": %s",
+                 STR_ARG(c->settings.data_dir), err.text);
         close(pair[0]);
         close(pair[1]);
         return -1;
     }
-    
+
     log_quiet(true); /* its events are for a server's log */
     e->core = core_server_new(e->engine, &c->env, &err);
     if (e->core == NULL || !core_server_serve(e->core, pair[1], permissions_of(ROLE_COUNT))) {
@@ -109,9 +116,11 @@ struct store *cli_store(struct cli *c, bool offline_ok)
     const char *path = arena_cstr(&c->arena, c->settings.data_dir);
     int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir_fd < 0) {
-        const char *hint = errno == ENOENT ? "; `postrider init` makes it"
-                           : errno == EACCES ? "; only its owner and root may" : "";
-        cli_fail(c, CLI_FAILED, "cannot open the data folder %s: %s%s", path, strerror(errno), hint);
+        const char *hint = errno == ENOENT   ? "; `postrider init` makes it"
+                           : errno == EACCES ? "; only its owner and root may"
+                                             : "";
+        cli_fail(c, CLI_FAILED, "cannot open the data folder %s: %s%s", path, strerror(errno),
+                 hint);
         return NULL;
     }
     int fd = control_connect(dir_fd);
@@ -137,9 +146,15 @@ struct store *cli_store(struct cli *c, bool offline_ok)
     return c->store;
 }
 
-int cli_no_store(const struct cli *c) { return c->later ? CLI_LATER : CLI_FAILED; }
+int cli_no_store(const struct cli *c)
+{
+    return c->later ? CLI_LATER : CLI_FAILED;
+}
 
-bool cli_server_runs(struct cli *c) { return c->store != NULL && c->embedded == NULL; }
+bool cli_server_runs(struct cli *c)
+{
+    return c->store != NULL && c->embedded == NULL;
+}
 
 void cli_close(struct cli *c)
 {

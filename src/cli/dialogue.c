@@ -16,8 +16,8 @@ struct dialogue {
     struct cli *c;
     struct conn *inner;
     struct side client, server;
-    bool content;        /* 354 was seen: what the client sends is the message */
-    unsigned shown;      /* lines of it */
+    bool content;   /* 354 was seen: what the client sends is the message */
+    unsigned shown; /* lines of it */
 };
 
 static void print_line(struct dialogue *d, struct side *s)
@@ -55,7 +55,10 @@ static void show(struct dialogue *d, struct side *s, str_t bytes)
     fflush(stdout);
 }
 
-static struct dialogue *of(struct conn *c) { return (struct dialogue *)(void *)c; }
+static struct dialogue *of(struct conn *c)
+{
+    return (struct dialogue *)(void *)c;
+}
 
 static enum rc dialogue_read(struct conn *c, void *to, size_t cap, size_t *got, int64_t deadline_ms)
 {

@@ -4,8 +4,8 @@
 
 #include "cli/cli.h"
 
-/* Takes `inner`; closing the result closes it. Lines are printed as "C: …" and "S: …", control characters escaped, at most 40 lines of content.
- * NULL (and inner closed): no memory. */
+/* Takes `inner`; closing the result closes it. Lines are printed as "C: …" and "S: …", control
+ * characters escaped, at most 40 lines of content. NULL (and inner closed): no memory. */
 struct conn *dialogue_show(struct cli *c, struct conn *inner);
 
 #endif

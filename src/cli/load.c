@@ -16,7 +16,8 @@ static int read_file(struct cli *c, const char *path, str_t *out)
         return CLI_OK;
     }
     if (fd < 0)
-        return cli_fail(c, CLI_FAILED, "cannot read the configuration %s: %s", path, strerror(errno));
+        return cli_fail(c, CLI_FAILED, "cannot read the configuration %s: %s", path,
+                        strerror(errno));
     struct buf b;
     buf_init(&b, CLI_CONFIG_MAX);
     ssize_t n = 1;
@@ -29,7 +30,8 @@ static int read_file(struct cli *c, const char *path, str_t *out)
     }
     int code = CLI_OK;
     if (n < 0)
-        code = cli_fail(c, CLI_FAILED, "cannot read the configuration %s: %s", path, strerror(errno));
+        code =
+            cli_fail(c, CLI_FAILED, "cannot read the configuration %s: %s", path, strerror(errno));
     else if (b.failed)
         code = cli_fail(c, CLI_FAILED, "the configuration %s is larger than 1 MiB", path);
     *out = arena_dup(&c->arena, buf_str(&b));
@@ -54,8 +56,8 @@ int cli_load_settings(struct cli *c)
     if (code != CLI_OK)
         return code;
     if (c->data_given != NULL) /* the last word counts, for the roles too: they read this text */
-        c->settings_text = arena_fmt(&c->arena, STR_FMT "\ndata_dir = \"%s\"\n", STR_ARG(c->settings_text),
-                                     c->data_given);
+        c->settings_text = arena_fmt(&c->arena, STR_FMT "\ndata_dir = \"%s\"\n",
+                                     STR_ARG(c->settings_text), c->data_given);
     struct err err = {0};
     if (settings_parse(c->settings_text, c->config_file, &c->arena, &c->settings, &err) != RC_OK)
         return cli_fail(c, CLI_FAILED, "%s", err.text);

@@ -14,20 +14,23 @@ const struct cli_command cli_commands[] = {
     {"serve", cmd_serve, "[--single]", "run the server in the foreground", false, false},
     {"domain", cmd_domain, "list | add DOMAIN | remove DOMAIN | catchall DOMAIN [ADDRESS]",
      "the domains whose mail is delivered here", false, false},
-    {"account", cmd_account, "list | add ADDRESS | remove ADDRESS | password ADDRESS | lock ADDRESS",
+    {"account", cmd_account,
+     "list | add ADDRESS | remove ADDRESS | password ADDRESS | lock ADDRESS",
      "people with a mailbox (passwords: asked for, or --password-stdin)", false, false},
     {"alias", cmd_alias, "list | set ADDRESS TARGET... | remove ADDRESS",
      "addresses that stand for others, here or elsewhere", false, false},
-    {"queue", cmd_queue, "list [WHAT] | show ID | retry WHAT | hold WHAT | release WHAT | remove WHAT [--bounce]",
+    {"queue", cmd_queue,
+     "list [WHAT] | show ID | retry WHAT | hold WHAT | release WHAT | remove WHAT [--bounce]",
      "mail on its way; WHAT is an ID, a domain, --held or --all", false, false},
     {"trace", cmd_trace, "ID | ADDRESS", "the whole story of a message", false, false},
     {"send", cmd_send,
      "--to ADDRESS... [--from ADDRESS] [--subject TEXT] [--body TEXT] [--server HOST:PORT] [-v]",
      "send a message from standard input or options, by SMTP", false, false},
     {"status", cmd_status, "", "is it running, and how is it", false, false},
-    {"check", cmd_check, "config | store", "look for mistakes in the configuration, damage in the store",
-     false, false},
-    {"config", cmd_config, "show | manual", "every setting, its value and its default", false, false},
+    {"check", cmd_check, "config | store",
+     "look for mistakes in the configuration, damage in the store", false, false},
+    {"config", cmd_config, "show | manual", "every setting, its value and its default", false,
+     false},
 };
 const size_t cli_ncommands = sizeof cli_commands / sizeof cli_commands[0];
 
@@ -37,7 +40,8 @@ static void help(FILE *to)
     for (size_t i = 0; i < cli_ncommands; i++)
         if (!cli_commands[i].hidden)
             fprintf(to, "  %-8s %s\n", cli_commands[i].name, cli_commands[i].summary);
-    fputs("\n`postrider COMMAND --help` shows a command's forms; postrider(1) is the manual.\n", to);
+    fputs("\n`postrider COMMAND --help` shows a command's forms; postrider(1) is the manual.\n",
+          to);
 }
 
 static const struct cli_command *find_command(const char *name)
@@ -122,7 +126,8 @@ int main(int argc, char **argv)
         help(stderr);
         return CLI_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         help(stdout);
         return CLI_OK;
     }
@@ -134,7 +139,8 @@ int main(int argc, char **argv)
     if (c.command == NULL)
         return CLI_USAGE;
     if (wants_help(argc - 1, argv + 1)) {
-        printf("usage: postrider %s %s\n\n%s\n", c.command->name, c.command->args, c.command->summary);
+        printf("usage: postrider %s %s\n\n%s\n", c.command->name, c.command->args,
+               c.command->summary);
         return CLI_OK;
     }
     int code = c.command->no_settings ? CLI_OK : cli_load_settings(&c);

@@ -33,7 +33,8 @@ int cli_usage(struct cli *c)
 
 int cli_err(struct cli *c, const struct err *e)
 {
-    return cli_fail(c, e->rc == RC_TEMP || e->rc == RC_CLOSED ? CLI_LATER : CLI_FAILED, "%s", e->text);
+    return cli_fail(c, e->rc == RC_TEMP || e->rc == RC_CLOSED ? CLI_LATER : CLI_FAILED, "%s",
+                    e->text);
 }
 
 int cli_store_error(struct cli *c, enum store_rc rc)
@@ -42,18 +43,23 @@ int cli_store_error(struct cli *c, enum store_rc rc)
     case STORE_OK: return CLI_OK;
     case STORE_DOWN: return cli_fail(c, CLI_LATER, "the server does not answer; try again");
     case STORE_UNKNOWN:
-        return cli_fail(c, CLI_LATER, "the server went away meanwhile: it may have been done or not; look, then try again");
+        return cli_fail(
+            c, CLI_LATER,
+            "the server went away meanwhile: it may have been done or not; look, then try again");
     case STORE_FULL: return cli_fail(c, CLI_LATER, "the disk is full; make room and try again");
     case STORE_STOPPED:
         return cli_fail(c, CLI_FAILED,
-                        "the store takes no writes: the disk failed to store something. See the log, check the disk, "
+                        "the store takes no writes: the disk failed to store something. See the "
+                        "log, check the disk, "
                         "then restart the server");
     case STORE_DENIED: return cli_fail(c, CLI_FAILED, "the store does not permit that");
     case STORE_CONFLICT:
     case STORE_EXPIRED: return cli_fail(c, CLI_LATER, "it changed at the same moment; try again");
     case STORE_LIMIT: return cli_fail(c, CLI_FAILED, "that is larger than the store takes");
     case STORE_DAMAGED:
-        return cli_fail(c, CLI_FAILED, "that record is damaged on disk; `postrider check store` names all that is");
+        return cli_fail(
+            c, CLI_FAILED,
+            "that record is damaged on disk; `postrider check store` names all that is");
     }
     return CLI_FAILED;
 }
@@ -100,7 +106,8 @@ str_t cli_safe(struct cli *c, str_t s)
     bool text = utf8_valid(s);
     for (size_t i = 0; i < s.len; i++) {
         unsigned char ch = (unsigned char)s.ptr[i];
-        bool c1 = ch == 0xc2 && i + 1 < s.len && (unsigned char)s.ptr[i + 1] < 0xa0; /* U+0080 to U+009F */
+        /* U+0080 to U+009F */
+        bool c1 = ch == 0xc2 && i + 1 < s.len && (unsigned char)s.ptr[i + 1] < 0xa0;
         if (ch < ' ' || ch == 0x7f || c1 || (ch >= 0x80 && !text))
             buf_addf(&b, "\\x%02x", ch);
         else

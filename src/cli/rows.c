@@ -14,7 +14,8 @@ struct listing {
 static str_t in_letters(struct cli *c, const struct directory_row *r)
 {
     str_t name;
-    if (r->kind != DIRECTORY_ROW_DOMAIN || !domain_to_unicode(r->name, &c->scratch, &name) || str_eq(name, r->name))
+    if (r->kind != DIRECTORY_ROW_DOMAIN || !domain_to_unicode(r->name, &c->scratch, &name) ||
+        str_eq(name, r->name))
         return STR_NONE;
     return name;
 }
@@ -25,9 +26,11 @@ static json_t *as_json(struct cli *c, const struct directory_row *r)
     str_t name = in_letters(c, r);
     if (name.len > 0)
         json_object_set_new(o, "unicode", cli_json_str(name));
-    json_object_set_new(o, r->kind == DIRECTORY_ROW_DOMAIN ? "domain" : "address", cli_json_str(r->name));
+    json_object_set_new(o, r->kind == DIRECTORY_ROW_DOMAIN ? "domain" : "address",
+                        cli_json_str(r->name));
     if (r->kind == DIRECTORY_ROW_DOMAIN)
-        json_object_set_new(o, "catchall", r->catchall.len ? cli_json_str(r->catchall) : json_null());
+        json_object_set_new(o, "catchall",
+                            r->catchall.len ? cli_json_str(r->catchall) : json_null());
     if (r->kind == DIRECTORY_ROW_ACCOUNT)
         json_object_set_new(o, "account", json_integer((json_int_t)r->account));
     if (r->kind == DIRECTORY_ROW_ALIAS) {

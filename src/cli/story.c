@@ -16,9 +16,10 @@ static void print_accepted(struct cli *c, const struct queue_story *s, queue_id_
         return;
     }
     const struct queue_message *m = &s->m;
-    printf(", %llu bytes, from <" STR_FMT ">\n", (unsigned long long)m->size, STR_ARG(cli_safe(c, m->reverse_path)));
-    printf("%s  accepted%s from " STR_FMT, cli_time(m->arrived_ms, when), m->bounce ? " (a report of ours)" : "",
-           STR_ARG(cli_safe(c, m->client)));
+    printf(", %llu bytes, from <" STR_FMT ">\n", (unsigned long long)m->size,
+           STR_ARG(cli_safe(c, m->reverse_path)));
+    printf("%s  accepted%s from " STR_FMT, cli_time(m->arrived_ms, when),
+           m->bounce ? " (a report of ours)" : "", STR_ARG(cli_safe(c, m->client)));
     if (m->helo.len > 0)
         printf(" (" STR_FMT ")", STR_ARG(cli_safe(c, m->helo)));
     if (m->protocol.len > 0)
@@ -28,7 +29,8 @@ static void print_accepted(struct cli *c, const struct queue_story *s, queue_id_
 
 static void print_result(struct cli *c, const struct queue_result *r)
 {
-    printf("                       " STR_FMT ": %s", STR_ARG(cli_safe(c, r->address)), queue_outcome_name(r->outcome));
+    printf("                       " STR_FMT ": %s", STR_ARG(cli_safe(c, r->address)),
+           queue_outcome_name(r->outcome));
     if (r->code != 0)
         printf(" %d", r->code);
     if (r->status.len > 0)
@@ -54,9 +56,11 @@ static void print_event(struct cli *c, const struct queue_event *e)
     if (e->next_ms != 0)
         printf("                       next attempt %s\n", cli_time(e->next_ms, when));
     if (e->bounced)
-        printf("                       the sender was told: message %s\n", queue_id_text(e->bounce, id));
+        printf("                       the sender was told: message %s\n",
+               queue_id_text(e->bounce, id));
     if (e->warned)
-        printf("                       the sender was told of the delay: message %s\n", queue_id_text(e->warning, id));
+        printf("                       the sender was told of the delay: message %s\n",
+               queue_id_text(e->warning, id));
 }
 
 static void print_waiting(struct cli *c, const struct queue_delivery *d)
@@ -83,8 +87,8 @@ static void print_story(struct cli *c, const struct queue_story *s, queue_id_t i
     if (s->truncated)
         printf("… and more events than are shown\n");
     if (s->ndamaged > 0)
-        printf("%zu record%s of this message cannot be read: `postrider check store` names them\n", s->ndamaged,
-               s->ndamaged == 1 ? "" : "s");
+        printf("%zu record%s of this message cannot be read: `postrider check store` names them\n",
+               s->ndamaged, s->ndamaged == 1 ? "" : "s");
     if (s->ndeliveries == 0 && s->ndamaged == 0)
         printf("nothing of it waits any more\n");
 }
@@ -167,7 +171,8 @@ int cli_show_story(struct cli *c, queue_id_t id)
     if (rc != STORE_OK)
         return cli_store_error(c, rc);
     if (!s.found)
-        return cli_fail(c, CLI_NOT_FOUND, "nothing is known of a message %s; finished ones are kept for %u days",
+        return cli_fail(c, CLI_NOT_FOUND,
+                        "nothing is known of a message %s; finished ones are kept for %u days",
                         queue_id_text(id, text), c->settings.trace_days);
     if (c->json)
         return cli_print_json(story_json(&s, id));

@@ -8,7 +8,8 @@
 
 enum { WORD_MAX = 32, PASSWORD_MAX = 1024 };
 
-/* Edit distance with neighbouring letters swapped counting one; words longer than WORD_MAX are far from everything. */
+/* Edit distance with neighbouring letters swapped counting one; words longer than WORD_MAX are far
+ * from everything. */
 static size_t distance(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b);
@@ -26,7 +27,8 @@ static size_t distance(const char *a, const char *b)
                 best = d[i - 1][j] + 1;
             if (d[i][j - 1] + 1 < best)
                 best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                d[i - 2][j - 2] + 1 < best)
                 best = d[i - 2][j - 2] + 1;
             d[i][j] = best;
         }
@@ -57,8 +59,8 @@ int cli_verb(struct cli *c, const char *word, const char *const *verbs, size_t n
         if (strcmp(word, verbs[i]) == 0)
             return (int)i;
     const char *near = cli_nearest(word, verbs, n);
-    cli_fail(c, CLI_USAGE, "`%s` has no \"%s\"%s%s%s", c->command->name, word, near ? "; did you mean \"" : "",
-             near ? near : "", near ? "\"?" : "");
+    cli_fail(c, CLI_USAGE, "`%s` has no \"%s\"%s%s%s", c->command->name, word,
+             near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     cli_usage(c);
     return -1;
 }
@@ -106,7 +108,8 @@ bool cli_password(struct cli *c, bool from_stdin, str_t *out)
         cli_fail(c, CLI_FAILED, "an empty password is not allowed");
         ok = false;
     } else if (!ok && from_stdin) {
-        cli_fail(c, CLI_FAILED, "no password of up to %d bytes on standard input", PASSWORD_MAX - 2);
+        cli_fail(c, CLI_FAILED, "no password of up to %d bytes on standard input",
+                 PASSWORD_MAX - 2);
     }
     *out = ok ? arena_dup(&c->arena, str_c(first)) : STR_NONE;
     explicit_bzero(first, sizeof first);

@@ -1,15 +1,17 @@
-/* date.c: see date.h. The calendar is counted from 1 March 0000, so that the leap day is a year's last day; a cycle of
- * 400 years has 146,097 days. No C library time functions: they follow the locale and the time zone of the process. */
+/* date.c: see date.h. The calendar is counted from 1 March 0000, so that the leap day is a year's
+ * last day; a cycle of 400 years has 146,097 days. No C library time functions: they follow the
+ * locale and the time zone of the process. */
 #include "mail/date.h"
 
 static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-static const char weekdays[7][4] = {"Thu", "Fri", "Sat", "Sun",
-                                    "Mon", "Tue", "Wed"}; /* from 1970-01-01 */
+/* from 1970-01-01 */
+static const char weekdays[7][4] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};
 
 enum { CYCLE_YEARS = 400, CYCLE_DAYS = 146097, DAYS_TO_1970 = 719468, DAY_S = 86400 };
 
-/* The years a four-digit year can say (RFC 5322 3.3: at least 1900); anything else is a broken clock. */
+/* The years a four-digit year can say (RFC 5322 3.3: at least 1900); anything else is a broken
+ * clock. */
 #define WALL_MIN_MS (-2208988800000)  /* 1900-01-01 */
 #define WALL_MAX_MS (253402300799999) /* 9999-12-31 */
 
@@ -56,8 +58,8 @@ char *mail_date(int64_t wall_ms, char out[static MAIL_DATE_MAX])
         wall_ms = WALL_MIN_MS;
     if (wall_ms > WALL_MAX_MS)
         wall_ms = WALL_MAX_MS;
-    int64_t s =
-        (wall_ms - WALL_MIN_MS) / 1000 + WALL_MIN_MS / 1000; /* rounded down, also before 1970 */
+    /* rounded down, also before 1970 */
+    int64_t s = (wall_ms - WALL_MIN_MS) / 1000 + WALL_MIN_MS / 1000;
     int64_t of_day = (s - WALL_MIN_MS / 1000) % DAY_S, days = (s - of_day) / DAY_S;
     int64_t year, month, day;
     days_to(days, &year, &month, &day);

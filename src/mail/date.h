@@ -1,4 +1,5 @@
-/* date.h: dates as RFC 5322 3.3 writes them. UTC only when writing: "Sat, 21 Nov 2026 23:20:01 +0000". */
+/* date.h: dates as RFC 5322 3.3 writes them. UTC only when writing: "Sat, 21 Nov 2026 23:20:01
+ * +0000". */
 #ifndef MAIL_DATE_H
 #define MAIL_DATE_H
 

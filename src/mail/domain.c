@@ -1,5 +1,6 @@
-/* domain.c: see domain.h. The Unicode tables are libidn2's; what comes out of it is checked again, so that whatever the mapping
- * makes of a strange character never becomes a dot, a slash or an "at" in a name. */
+/* domain.c: see domain.h. The Unicode tables are libidn2's; what comes out of it is checked again,
+ * so that whatever the mapping makes of a strange character never becomes a dot, a slash or an "at"
+ * in a name. */
 #include "mail/domain.h"
 
 #include <idn2.h>

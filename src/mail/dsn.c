@@ -1,9 +1,10 @@
-/* dsn.c: see dsn.h. A report has three parts: words for a human, fields for a program (dsn_status.c), and the header that
- * came back (here).
+/* dsn.c: see dsn.h. A report has three parts: words for a human, fields for a program
+ * (dsn_status.c), and the header that came back (here).
  *
- * Why no part can end early: the boundary begins with "=_". Lines of the first two parts begin with our words or a
- * blank, never with "--"; a returned header that holds "--=_" anywhere is sent as quoted-printable, where "=_" cannot
- * occur (RFC 2045 6.7). So the boundary needs no search and no luck. */
+ * Why no part can end early: the boundary begins with "=_". Lines of the first two parts begin with
+ * our words or a blank, never with "--"; a returned header that holds "--=_" anywhere is sent as
+ * quoted-printable, where "=_" cannot occur (RFC 2045 6.7). So the boundary needs no search and no
+ * luck. */
 #include "mail/dsn.h"
 
 #include "base/codec.h"
@@ -50,7 +51,8 @@ static void write_angle(struct buf *out, str_t name, str_t phrase, str_t left, s
     field_end(&f);
 }
 
-/* RFC 3834 3.1.6: the report answers the original. Only an id that needs no cleaning is repeated. */
+/* RFC 3834 3.1.6: the report answers the original. Only an id that needs no cleaning is
+ * repeated. */
 static void write_references(struct buf *out, str_t original_header)
 {
     struct header_field f;
@@ -123,7 +125,8 @@ static str_t returned_header(str_t original)
     return str_rfind(header, '\n', &at) ? str_first(header, at + 1) : header;
 }
 
-/* Whether it can travel as it is: CRLF lines within the limit, no NUL, only bytes that are allowed, no "--=_". */
+/* Whether it can travel as it is: CRLF lines within the limit, no NUL, only bytes that are allowed,
+ * no "--=_". */
 static bool travels_plain(str_t s, bool utf8)
 {
     str_t rest = s, line;

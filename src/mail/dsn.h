@@ -1,12 +1,12 @@
-/* dsn.h: delivery status notifications. RFC 3464 (message/delivery-status), 3462/6522 (multipart/report),
- * 3463 (status codes), 6533 (SMTPUTF8).
+/* dsn.h: delivery status notifications. RFC 3464 (message/delivery-status), 3462/6522
+ * (multipart/report), 3463 (status codes), 6533 (SMTPUTF8).
  *
- * Makes the whole message, header and body with CRLF, for failure or delay. At most the original's header (64 KiB of
- * it) is returned.
+ * Makes the whole message, header and body with CRLF, for failure or delay. At most the original's
+ * header (64 KiB of it) is returned.
  *
- * Everything in a struct dsn but the numbers may come from strangers: no field or part ends early, no line is over 998
- * characters, and without `utf8` the message is pure ASCII (addresses in the form of RFC 6533 3, a header with 8-bit
- * bytes as quoted-printable). */
+ * Everything in a struct dsn but the numbers may come from strangers: no field or part ends early,
+ * no line is over 998 characters, and without `utf8` the message is pure ASCII (addresses in the
+ * form of RFC 6533 3, a header with 8-bit bytes as quoted-printable). */
 #ifndef MAIL_DSN_H
 #define MAIL_DSN_H
 
@@ -38,10 +38,11 @@ struct dsn {
     bool utf8;
 };
 
-/* False: `out` is full, or there is nobody to write to (`to` empty: a report about a report is never made) or about
- * (n = 0). */
+/* False: `out` is full, or there is nobody to write to (`to` empty: a report about a report is
+ * never made) or about (n = 0). */
 bool dsn_write(const struct dsn *d, struct buf *out);
-/* What an enhanced status code means (RFC 3463), as a sentence for the sender: "5.1.1" gives "There is no such …". */
+/* What an enhanced status code means (RFC 3463), as a sentence for the sender: "5.1.1" gives "There
+ * is no such …". */
 str_t dsn_explain(str_t status);
 
 #endif

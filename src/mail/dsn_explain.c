@@ -1,5 +1,6 @@
-/* dsn_explain.c: the words for the human part of a report: what a status code means, and what the sender can do.
- * RFC 3463 3, RFC 7505 4 (x.1.10, x.7.27), RFC 6531 3.7.4.2 and 3.5 (x.6.7, x.6.9). */
+/* dsn_explain.c: the words for the human part of a report: what a status code means, and what the
+ * sender can do. RFC 3463 3, RFC 7505 4 (x.1.10, x.7.27), RFC 6531 3.7.4.2 and 3.5 (x.6.7,
+ * x.6.9). */
 #include "mail/dsn.h"
 
 static const struct row {

@@ -1,5 +1,5 @@
-/* dsn_human.c: the part of a report that people read. Our sentences are wrapped by hand; what others said is indented
- * below them, cleaned and wrapped. */
+/* dsn_human.c: the part of a report that people read. Our sentences are wrapped by hand; what
+ * others said is indented below them, cleaned and wrapped. */
 #include "mail/date.h"
 #include "mail/dsn_parts.h"
 #include "mail/field.h"

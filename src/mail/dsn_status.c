@@ -1,4 +1,5 @@
-/* dsn_status.c: message/delivery-status: fields for the message, then a group for each recipient. RFC 3464 2. */
+/* dsn_status.c: message/delivery-status: fields for the message, then a group for each recipient.
+ * RFC 3464 2. */
 #include "mail/date.h"
 #include "mail/dsn_parts.h"
 #include "mail/field.h"
@@ -22,7 +23,8 @@ static void write_typed(struct buf *out, str_t name, str_t type, str_t value)
     field_end(&f);
 }
 
-/* RFC 6533 3 and 4.1: an address outside of ASCII is of type utf-8, in a 7-bit report in its 7-bit form. */
+/* RFC 6533 3 and 4.1: an address outside of ASCII is of type utf-8, in a 7-bit report in its 7-bit
+ * form. */
 static void write_address(struct buf *out, str_t name, str_t address, bool utf8)
 {
     struct field_clean clean;
@@ -41,7 +43,8 @@ static bool is_subcode(str_t s)
     return s.len <= 3 && str_u64(s, 999, &v) && (s.len == 1 || s.ptr[0] != '0');
 }
 
-/* RFC 3464 2.3.4; what is no code, or claims success, becomes "other" of the class that fits the action. */
+/* RFC 3464 2.3.4; what is no code, or claims success, becomes "other" of the class that fits the
+ * action. */
 static str_t status_code(str_t status, enum dsn_action action)
 {
     str_t class, subject, rest = status;

@@ -1,5 +1,5 @@
-/* field.c: see field.h. Everything passes clean_char, which leaves no byte that some reader takes for a line end: no
- * control bytes (C0, DEL, C1), no U+2028 and U+2029, no broken UTF-8. */
+/* field.c: see field.h. Everything passes clean_char, which leaves no byte that some reader takes
+ * for a line end: no control bytes (C0, DEL, C1), no U+2028 and U+2029, no broken UTF-8. */
 #include "mail/field.h"
 
 #include <assert.h>
@@ -134,8 +134,9 @@ str_t field_clean_address(struct field_clean *c, str_t in, bool utf8)
     while (in.len > 0 && c->len < FIELD_ADDRESS_MAX) {
         char *at = c->bytes + c->len;
         clean_add(c, &in, utf8);
+        /* a quoted pair, RFC 5321 4.1.2 */
         if (quoted && *at == '\\' && in.len > 0)
-            clean_add(c, &in, utf8); /* a quoted pair, RFC 5321 4.1.2 */
+            clean_add(c, &in, utf8);
         else if (*at == '\\' || (!quoted && is_special(*at)))
             *at = '?';
         else if (*at == '"')

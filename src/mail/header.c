@@ -1,5 +1,6 @@
-/* header.c: see header.h. A line ends with LF, with or without a CR before it; whoever stores mail lets no bare LF in,
- * but a reader that knew only CRLF would see another header than the one most readers see. */
+/* header.c: see header.h. A line ends with LF, with or without a CR before it; whoever stores mail
+ * lets no bare LF in, but a reader that knew only CRLF would see another header than the one most
+ * readers see. */
 #include "mail/header.h"
 
 /* The first line of s with its line end. */

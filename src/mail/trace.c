@@ -1,4 +1,5 @@
-/* trace.c: see trace.h. Written for every message: parts are added as they are, nothing is formatted twice. */
+/* trace.c: see trace.h. Written for every message: parts are added as they are, nothing is
+ * formatted twice. */
 #include "mail/trace.h"
 
 #include "mail/date.h"
@@ -18,7 +19,8 @@ static void add_clause(struct field *f, str_t keyword, str_t value, str_t tail)
     field_add(f, str_of(unit, len));
 }
 
-/* RFC 5321 4.4: what the client called itself, then what we know. Without a client (our own mail) there is no such clause. */
+/* RFC 5321 4.4: what the client called itself, then what we know. Without a client (our own mail)
+ * there is no such clause. */
 static void add_from(struct field *f, const struct trace_received *t)
 {
     if (t->client.family == NETADDR_NONE)
@@ -63,7 +65,7 @@ bool trace_return_path_write(str_t reverse_path, struct buf *out)
 bool trace_delivered_to_write(str_t address, struct buf *out)
 {
     struct field_clean clean;
-    field_write(out, STR("Delivered-To"),
-                field_clean_address(&clean, address, true)); /* RFC 9228 4 */
+    /* RFC 9228 4 */
+    field_write(out, STR("Delivered-To"), field_clean_address(&clean, address, true));
     return !out->failed;
 }

@@ -1,4 +1,5 @@
-/* trace.h: trace fields. RFC 5321 4.4 (Received, Return-Path), RFC 3848 (with protocol), RFC 9228 (Delivered-To). */
+/* trace.h: trace fields. RFC 5321 4.4 (Received, Return-Path), RFC 3848 (with protocol), RFC 9228
+ * (Delivered-To). */
 #ifndef MAIL_TRACE_H
 #define MAIL_TRACE_H
 
@@ -12,7 +13,8 @@ struct trace_received {
     str_t recipient;        /* `for`, only when there is one recipient; else empty */
     int64_t wall_ms;
 };
-/* Folded, lines at most 78 where possible, ends with CRLF. What the client said is cut and cleaned of anything that could end the field. */
+/* Folded, lines at most 78 where possible, ends with CRLF. What the client said is cut and cleaned
+ * of anything that could end the field. */
 bool trace_received_write(const struct trace_received *t, struct buf *out);
 bool trace_return_path_write(str_t reverse_path, struct buf *out);
 bool trace_delivered_to_write(str_t address, struct buf *out);

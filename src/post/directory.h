@@ -2,18 +2,21 @@
  * at once.
  *
  *     dom/DOMAIN             a domain of ours: flags, catch-all target or empty
- *     addr/DOMAIN/LOCAL      an address (local part lower-cased): an account id, or alias targets (several addresses)
+ *     addr/DOMAIN/LOCAL      an address (local part lower-cased): an account id, or alias targets
+ *                            (several addresses)
  *     acct/ID                an account: its state and name (the login, an address)
- *     login/ADDRESS          account id (big-endian u64) by lower-cased login name: core authenticates by it
+ *     login/ADDRESS          account id (big-endian u64) by lower-cased login name: core
+ *                            authenticates by it
  *     next/account           the last account id given; ids are never used again
- *     first/domain           the domain that was made first: <postmaster> without a domain belongs there
+ *     first/domain           the domain that was made first: <postmaster> without a domain belongs
+ *                            there
  *     gone/ID                a removed account whose mail and password are still to be removed
  *
  * Lookup of local@domain: the exact address, then without +detail, then the domain's catch-all
  * (given as an alias with one target); <postmaster> and postmaster@ any of our domains always exist
  * (RFC 5321 4.5.1): without an own row they go to the first account made. Local parts compare
- * without case. Domains are kept in lower-case A-labels and may be given in U-labels everywhere here
- * (mail/domain.h). Password hashes are not here but in PART_SECRET, which core alone reads. */
+ * without case. Domains are kept in lower-case A-labels and may be given in U-labels everywhere
+ * here (mail/domain.h). Password hashes are not here but in PART_SECRET, which core alone reads. */
 #ifndef POST_DIRECTORY_H
 #define POST_DIRECTORY_H
 
@@ -44,8 +47,8 @@ struct directory_cache;
 struct directory_cache *directory_cache_new(struct env *env, char separator, size_t max_entries);
 void directory_cache_free(struct directory_cache *c);
 /* As directory_lookup, but `detail` is always empty. */
-enum store_rc directory_cache_lookup(struct directory_cache *c, str_t local, str_t domain, struct arena *a,
-                                     struct directory_entry *out);
+enum store_rc directory_cache_lookup(struct directory_cache *c, str_t local, str_t domain,
+                                     struct arena *a, struct directory_entry *out);
 /* As directory_lookup but only the kind. */
 enum store_rc directory_cache_kind(struct directory_cache *c, str_t local, str_t domain,
                                    enum directory_kind *out);
@@ -53,14 +56,14 @@ enum store_rc directory_cache_kind(struct directory_cache *c, str_t local, str_t
 /* Changes, for the command line. Each is one durable batch; *err says what is wrong and what to
  * do. */
 enum rc directory_domain_add(struct store *s, str_t domain, struct err *err);
-enum rc directory_domain_remove(struct store *s, str_t domain,
-                                struct err *err); /* only when it has no addresses */
-enum rc directory_domain_catchall(struct store *s, str_t domain, str_t target,
-                                  struct err *err); /* empty: none */
-enum rc directory_account_add(struct store *s, str_t address, uint64_t *id,
-                              struct err *err); /* makes its address too */
-/* The address and the account row. What was its own is then to be removed, and is listed until it is:
- * see directory_gone_next. */
+/* only when it has no addresses */
+enum rc directory_domain_remove(struct store *s, str_t domain, struct err *err);
+/* empty: none */
+enum rc directory_domain_catchall(struct store *s, str_t domain, str_t target, struct err *err);
+/* makes its address too */
+enum rc directory_account_add(struct store *s, str_t address, uint64_t *id, struct err *err);
+/* The address and the account row. What was its own is then to be removed, and is listed until it
+ * is: see directory_gone_next. */
 enum rc directory_account_remove(struct store *s, str_t address, struct err *err);
 enum rc directory_alias_set(struct store *s, str_t address, const str_t *targets, size_t n,
                             struct err *err);

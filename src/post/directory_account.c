@@ -1,10 +1,11 @@
-/* directory_account.c: accounts by address and one after the other, and what is left of removed ones. See
- * directory.h. */
+/* directory_account.c: accounts by address and one after the other, and what is left of removed
+ * ones. See directory.h. */
 #include "post/directory_row.h"
 
 enum {
+    /* the largest row, an alias with all its targets, and its decoding */
     ACCOUNT_ARENA = 512 * 1024
-}; /* the largest row, an alias with all its targets, and its decoding */
+};
 
 static enum store_rc find(struct store *s, const struct directory_address *address, struct arena *a,
                           uint64_t *id)

@@ -113,8 +113,10 @@ static void keep(struct directory_cache *c, struct cache_entry *set, const struc
     pthread_mutex_unlock(&c->lock);
 }
 
-/* Where an address belongs in the cache: its set, and an entry with its tag and the generation of now. False: it is not one to keep. */
-static bool place(struct directory_cache *c, str_t local, str_t domain, struct cache_entry **set, struct cache_entry *e)
+/* Where an address belongs in the cache: its set, and an entry with its tag and the generation of
+ * now. False: it is not one to keep. */
+static bool place(struct directory_cache *c, str_t local, str_t domain, struct cache_entry **set,
+                  struct cache_entry *e)
 {
     const struct store_board *board = store_board(c->env->store);
     if (board == NULL || local.len > DIRECTORY_LOCAL_MAX || domain.len > DIRECTORY_DOMAIN_MAX)
@@ -130,14 +132,15 @@ static bool place(struct directory_cache *c, str_t local, str_t domain, struct c
      * number. */
     *e = (struct cache_entry){
         .tag = siphash24(c->key_tag, str_of(key, n)),
-        .generation = atomic_load_explicit(&board->generation[PART_DIRECTORY], memory_order_acquire) + 1,
+        .generation =
+            atomic_load_explicit(&board->generation[PART_DIRECTORY], memory_order_acquire) + 1,
     };
     *set = &c->entries[(siphash24(c->key_set, str_of(key, n)) & (c->sets - 1)) * WAYS];
     return true;
 }
 
-enum store_rc directory_cache_lookup(struct directory_cache *c, str_t local, str_t domain, struct arena *a,
-                                     struct directory_entry *out)
+enum store_rc directory_cache_lookup(struct directory_cache *c, str_t local, str_t domain,
+                                     struct arena *a, struct directory_entry *out)
 {
     struct cache_entry *set, e;
     bool keeps = place(c, local, domain, &set, &e);

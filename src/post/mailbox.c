@@ -89,8 +89,9 @@ static size_t remove_some(struct store_batch *b, uint32_t folder, const struct m
     size_t i = 0;
     for (uint64_t chunks = 0; i < n && i < REMOVE_MESSAGES && chunks < REMOVE_CHUNKS; i++) {
         store_delete(b, mailbox_key_message(folder, m[i].uid, b->arena));
+        /* whose content it was is not known: the sweep of `check store` finds it */
         if (m[i].damaged || m[i].chunks == 0)
-            continue; /* whose content it was is not known: the sweep of `check store` finds it */
+            continue;
         str_t prefix = mailbox_prefix_content(m[i].content, b->arena);
         store_delete_range(b, prefix, store_prefix_end(b->arena, prefix));
         chunks += m[i].chunks;

@@ -2,11 +2,15 @@
  * the first day (RFC 9051 2.3.1).
  *
  *     f/FOLDER             a folder (u32 id; 1 is INBOX): name, uidvalidity, special use
- *     f/-                  the account was removed: nothing gets in here any more. Stays for ever, as its id is used once
+ *     f/-                  the account was removed: nothing gets in here any more. Stays for ever,
+ *                          as its id is used once
  *     uid/FOLDER           counter: the last UID given
- *     u/FOLDER/UID         a message in a folder (u64 uid): content id, size, chunks, internal date, flags, modseq
- *     modseq               counter of the account; unused (and every message's 0) until IMAP changes flags
- *     b/CONTENT/n          content chunk n (content id: 10 bytes, the delivery's queue id or a new one)
+ *     u/FOLDER/UID         a message in a folder (u64 uid): content id, size, chunks, internal
+ *                          date, flags, modseq
+ *     modseq               counter of the account; unused (and every message's 0) until IMAP
+ *                          changes flags
+ *     b/CONTENT/n          content chunk n (content id: 10 bytes, the delivery's queue id or a new
+ *                          one)
  *     seen/QUEUEID         this queue message was delivered here: makes local delivery exactly once
  *
  * Delivery is one durable batch (lazy ones before it for content over a chunk): requires seen/
@@ -43,10 +47,11 @@ struct mailbox_message {
 struct mailbox_in;
 struct mailbox_in *mailbox_in_begin(struct env *env, uint64_t account, queue_id_t id);
 enum store_rc mailbox_in_write(struct mailbox_in *in, str_t bytes);
-/* STORE_OK: it is there, durably (*again true: it had been already). STORE_CONFLICT: a chunk written ahead was lost with core: begin
- * anew. Frees the mailbox_in. */
+/* STORE_OK: it is there, durably (*again true: it had been already). STORE_CONFLICT: a chunk
+ * written ahead was lost with core: begin anew. Frees the mailbox_in. */
 enum store_rc mailbox_in_commit(struct mailbox_in *in, bool *again);
-/* After the last write, if other work can be done meanwhile: begins what mailbox_in_commit then waits for. */
+/* After the last write, if other work can be done meanwhile: begins what mailbox_in_commit then
+ * waits for. */
 void mailbox_in_submit(struct mailbox_in *in);
 void mailbox_in_abort(struct mailbox_in *in);
 
@@ -61,9 +66,9 @@ enum store_rc mailbox_chunk(struct store *s, uint64_t account, const struct mail
  * failure stay removed. */
 enum store_rc mailbox_remove(struct store *s, uint64_t account, uint32_t folder,
                              const struct mailbox_message *m, size_t n, size_t *removed);
-/* Removes all of an account that the directory has given up, in durable batches of a bounded size; may
- * be repeated at any time, and must be until it was STORE_OK once. From its first batch on no delivery
- * gets in: what was on its way ends as STORE_CONFLICT. */
+/* Removes all of an account that the directory has given up, in durable batches of a bounded size;
+ * may be repeated at any time, and must be until it was STORE_OK once. From its first batch on no
+ * delivery gets in: what was on its way ends as STORE_CONFLICT. */
 enum store_rc mailbox_purge(struct store *s, uint64_t account);
 
 /* The folder's uidvalidity, made with the folder: with the UID it makes the UIDL that never

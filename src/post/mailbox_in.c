@@ -2,9 +2,9 @@
  *
  * Every batch, also those written ahead, requires seen/ID to be absent. So a repeated delivery
  * changes nothing at all, not even when the message was read and removed in the meantime, and its
- * chunks cannot come back without a row that leads to them. Each requires the chunk before it too, so
- * that neither a lazy batch lost in a crash nor the sweeper can take a piece out of what is then said
- * to be delivered; and the folder, so that nothing gets into an account that was removed. */
+ * chunks cannot come back without a row that leads to them. Each requires the chunk before it too,
+ * so that neither a lazy batch lost in a crash nor the sweeper can take a piece out of what is then
+ * said to be delivered; and the folder, so that nothing gets into an account that was removed. */
 #include <semaphore.h>
 #include <stdlib.h>
 
@@ -26,7 +26,7 @@ struct mailbox_in {
     uint32_t chunks; /* written ahead */
     bool again;      /* seen/ is there: nothing more to do */
     enum store_rc rc;
-    bool under_way;  /* mailbox_in_submit was called, and nobody waited yet */
+    bool under_way; /* mailbox_in_submit was called, and nobody waited yet */
     struct store_batch batch;
     struct store_commit commit;
     sem_t done;
@@ -196,8 +196,8 @@ static enum store_rc make_inbox(struct mailbox_in *in)
     return rc == STORE_CONFLICT ? STORE_OK : rc;
 }
 
-/* After a conflict: it is there already, or there is no INBOX yet, or (then trying again is no help) a chunk was lost or the account is
- * closed. */
+/* After a conflict: it is there already, or there is no INBOX yet, or (then trying again is no
+ * help) a chunk was lost or the account is closed. */
 static enum store_rc resolve_conflict(struct mailbox_in *in)
 {
     str_t value;

@@ -1,8 +1,8 @@
 /* mailbox_purge.c: the end of an account's mail. See mailbox.h.
  *
- * First the door is shut: one batch takes all folders away and puts the row that keeps new ones from
- * being made. Whoever delivers requires a folder, so every batch after this one finds nobody writing
- * here. Then the rows go, a page of keys a batch. */
+ * First the door is shut: one batch takes all folders away and puts the row that keeps new ones
+ * from being made. Whoever delivers requires a folder, so every batch after this one finds nobody
+ * writing here. Then the rows go, a page of keys a batch. */
 #include "post/mailbox_row.h"
 
 enum {

@@ -141,8 +141,8 @@ bool mailbox_message_decode(str_t key, str_t value, struct mailbox_message *out)
     out->date_ms = (int64_t)cursor_u64(&c);
     out->flags = cursor_u32(&c);
     cursor_u64(&c); /* modseq */
-    uint64_t chunks =
-        out->size / STORE_CHUNK + (out->size % STORE_CHUNK > 0); /* all but the last are full */
+    /* all but the last are full */
+    uint64_t chunks = out->size / STORE_CHUNK + (out->size % STORE_CHUNK > 0);
     if (!cursor_end(&c) || out->chunks != chunks)
         return false;
     memcpy(out->content, content.ptr, sizeof out->content);

@@ -25,8 +25,8 @@ struct mailbox_folder {
 bool mailbox_folder_encode(const struct mailbox_folder *f, struct buf *out);
 bool mailbox_folder_decode(str_t value, struct mailbox_folder *out);
 
-bool mailbox_message_encode(const struct mailbox_message *m,
-                            struct buf *out); /* all but the uid, which is in the key */
+/* all but the uid, which is in the key */
+bool mailbox_message_encode(const struct mailbox_message *m, struct buf *out);
 bool mailbox_message_decode(str_t key, str_t value, struct mailbox_message *out);
 /* As much as the key tells: the uid. */
 bool mailbox_message_uid(str_t key, uint64_t *uid);

@@ -5,8 +5,8 @@
 
 enum {
     STEP_ROWS = 1000, /* keys in one page of the walk */
-    MARKS_PER_BATCH =
-        4, /* core ties each to its content's key, and takes no more (permissions.h) */
+    /* core ties each to its content's key, and takes no more (permissions.h) */
+    MARKS_PER_BATCH = 4,
     SWEEP_ARENA = 4 << 20,
 };
 

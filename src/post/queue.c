@@ -1,7 +1,8 @@
 /* queue.c: ids, keys and records of the queue. See queue.h.
  *
- * Every record begins with a version byte; a decoder refuses what it does not know, what is cut short and what has bytes left over.
- * Flags are bits of one byte; a bit that means nothing yet makes the record unknown rather than silently half-read. */
+ * Every record begins with a version byte; a decoder refuses what it does not know, what is cut
+ * short and what has bytes left over. Flags are bits of one byte; a bit that means nothing yet
+ * makes the record unknown rather than silently half-read. */
 #include "post/queue.h"
 
 #include <stdlib.h>

@@ -1,24 +1,31 @@
 /* queue.h: the queue as the map holds it, and the one way a message gets in.
  *
- * Partition PART_QUEUE, shard 0. A message has an id of 10 bytes (48 bit of wall-clock ms, 32 bit random), shown as 16 characters.
- * Its content is cut in chunks. Its recipients are grouped in deliveries: all recipients that one attempt can carry (the same
- * remote domain, or local), at most QUEUE_GROUP of them. A delivery is what is scheduled, tried, held and retried.
+ * Partition PART_QUEUE, shard 0. A message has an id of 10 bytes (48 bit of wall-clock ms, 32 bit
+ * random), shown as 16 characters. Its content is cut in chunks. Its recipients are grouped in
+ * deliveries: all recipients that one attempt can carry (the same remote domain, or local), at most
+ * QUEUE_GROUP of them. A delivery is what is scheduled, tried, held and retried.
  *
- *     m/ID            the message: envelope, where it came from (struct queue_message). Stays for trace_days after the end.
- *     c/ID/n          content chunk n (u32), at most STORE_CHUNK bytes: header and body with CRLF, no dot-stuffing
- *     dr/ID/n         a delivery to a remote domain (u16 n)   } struct queue_delivery: exists as long as somebody still has
- *     dl/ID/n         a delivery to local addresses           } to get the message. Gone = done with.
+ *     m/ID            the message: envelope, where it came from (struct queue_message). Stays for
+ *                     trace_days after the end.
+ *     c/ID/n          content chunk n (u32), at most STORE_CHUNK bytes: header and body with CRLF,
+ *                     no dot-stuffing
+ *     dr/ID/n         a delivery to a remote domain (u16 n)   } struct queue_delivery: exists as
+ *                     long as somebody still has
+ *     dl/ID/n         a delivery to local addresses           } to get the message. Gone = done
+ *                     with.
  *     t/ID/time,n,…   what happened (queue_event.h): each attempt, bounce, expansion, hold …
  *     lease/courier, lease/local   epochs of the two that work on deliveries
  *
- * Content over one chunk is written ahead in lazy batches; the last batch (rest of the content, m, d rows) is durable and makes it all
- * reachable. Each batch requires the last row of the one before it (STORE_PRESENT), so that neither a lazy batch lost in a crash nor the
- * sweeper can take a piece out of a message that is then acknowledged. Delivery rows that do not fit the last batch go ahead lazily too:
- * without its m row a delivery is nothing, and nobody acts on it.
+ * Content over one chunk is written ahead in lazy batches; the last batch (rest of the content, m,
+ * d rows) is durable and makes it all reachable. Each batch requires the last row of the one before
+ * it (STORE_PRESENT), so that neither a lazy batch lost in a crash nor the sweeper can take a piece
+ * out of a message that is then acknowledged. Delivery rows that do not fit the last batch go ahead
+ * lazily too: without its m row a delivery is nothing, and nobody acts on it.
  *
- * Whoever ends the last delivery deletes the chunks; chunks without deliveries are swept an hour later. Every change of a
- * delivery requires the row as it was read (STORE_EQUAL) and the lease, so that hold, remove and retry by hand are never overwritten.
- * The command line's changes (queue_admin.h) require the row as read too; it holds no lease. */
+ * Whoever ends the last delivery deletes the chunks; chunks without deliveries are swept an hour
+ * later. Every change of a delivery requires the row as it was read (STORE_EQUAL) and the lease, so
+ * that hold, remove and retry by hand are never overwritten. The command line's changes
+ * (queue_admin.h) require the row as read too; it holds no lease. */
 #ifndef POST_QUEUE_H
 #define POST_QUEUE_H
 
@@ -27,12 +34,12 @@
 #include "store/store.h"
 
 #define QUEUE_PART ((part_t){PART_QUEUE, 0})
-#define QUEUE_GROUP \
-    100 /* recipients in one delivery: what every server must take (RFC 5321 4.5.3.1.8) */
+/* recipients in one delivery: what every server must take (RFC 5321 4.5.3.1.8) */
+#define QUEUE_GROUP     100
 #define QUEUE_ID_TEXT   17   /* 16 characters and NUL */
 #define QUEUE_REPLY_MAX 4096 /* bytes kept of what a peer said last */
-#define QUEUE_PATH_MAX \
-    320 /* an address: 64 @ 255 (RFC 5321 4.5.3.1); with UTF-8 counted in octets all the same */
+/* an address: 64 @ 255 (RFC 5321 4.5.3.1); with UTF-8 counted in octets all the same */
+#define QUEUE_PATH_MAX 320
 #define QUEUE_TEXT_MAX 512 /* client, helo, protocol, envelope id: each is cut here */
 
 typedef struct queue_id {
@@ -54,11 +61,12 @@ struct queue_message {
     uint32_t chunks;
     bool body_8bit, smtputf8;
     bool bounce; /* made by us (DSN): reverse_path is null */
-    bool
-        single; /* it never had more than one delivery: who ends that one may delete the content at once */
-    bool
-        last_resort; /* a bounce that could not be delivered, now for the postmaster: if that fails too it ends in the log */
-    uint16_t next_n; /* number for the next delivery of this message (aliases make new ones) */
+    /* it never had more than one delivery: who ends that one may delete the content at once */
+    bool single;
+    /* a bounce that could not be delivered, now for the postmaster: if that fails too it ends in
+     * the log */
+    bool last_resort;
+    uint16_t next_n;      /* number for the next delivery of this message (aliases make new ones) */
     str_t reverse_path;   /* local@domain as smtp_path_text writes it; "" is <> */
     str_t client;         /* where from: "192.0.2.1:4711", "local" for our own */
     str_t helo, protocol; /* "ESMTP", "LMTP" … (RFC 3848) */
@@ -88,7 +96,8 @@ struct queue_delivery {
     struct queue_rcpt *rcpt;
 };
 
-/* What a schedule needs of a delivery row, taken out without an arena. `domain` points into the value. */
+/* What a schedule needs of a delivery row, taken out without an arena. `domain` points into the
+ * value. */
 struct queue_due {
     queue_id_t id;
     uint16_t n;
@@ -103,7 +112,8 @@ bool queue_message_encode(const struct queue_message *m, struct buf *out);
 bool queue_message_decode(str_t value, queue_id_t id, struct arena *a, struct queue_message *out);
 bool queue_delivery_encode(const struct queue_delivery *d, struct buf *out);
 bool queue_delivery_decode(str_t key, str_t value, struct arena *a, struct queue_delivery *out);
-/* The same row's key and first fields only. A key that is no delivery's, or a value that cannot be one: false. */
+/* The same row's key and first fields only. A key that is no delivery's, or a value that cannot be
+ * one: false. */
 bool queue_due_decode(str_t key, str_t value, struct queue_due *out);
 bool queue_key_delivery_parse(str_t key, queue_id_t *id, uint16_t *n, bool *local);
 /* The id in any key of the queue (m, c, d, t), whatever follows it. */
@@ -111,28 +121,31 @@ bool queue_key_id(str_t key, queue_id_t *id);
 str_t queue_key_message(queue_id_t id, struct arena *a);
 str_t queue_key_chunk(queue_id_t id, uint32_t n, struct arena *a);
 str_t queue_key_delivery(queue_id_t id, uint16_t n, bool local, struct arena *a);
-str_t queue_key_prefix(const char *kind, queue_id_t id,
-                       struct arena *a); /* "c", "dr", "dl", "t": all of that message's */
+/* "c", "dr", "dl", "t": all of that message's */
+str_t queue_key_prefix(const char *kind, queue_id_t id, struct arena *a);
 
 /* ---- the way in: used by mx, by bounces, by whoever makes mail ---- */
 
-/* A message on its way in. Memory: one chunk, and while a message is longer than that a second one on its way to core. Not
- * thread-safe: one owner. */
+/* A message on its way in. Memory: one chunk, and while a message is longer than that a second one
+ * on its way to core. Not thread-safe: one owner. */
 struct queue_in;
 struct queue_in *queue_in_begin(struct env *env); /* a new id; NULL: no memory */
 queue_id_t queue_in_id(const struct queue_in *in);
 uint64_t queue_in_size(const struct queue_in *in);
 /* Appends content. A failure sticks: later calls return the same. */
 enum store_rc queue_in_write(struct queue_in *in, str_t bytes);
-/* Durable when STORE_OK: the promise. Groups recipients by domain (any case), the same address twice is once; `local` says which are
- * ours. n > 0. m->id, arrived_ms (if 0), size, chunks, single, next_n are filled in. The queue_in is freed whatever the result.
- * STORE_CONFLICT: a piece written ahead is gone (core lost it, or the sweeper took it for abandoned): 451 and begin again. */
+/* Durable when STORE_OK: the promise. Groups recipients by domain (any case), the same address
+ * twice is once; `local` says which are ours. n > 0. m->id, arrived_ms (if 0), size, chunks,
+ * single, next_n are filled in. The queue_in is freed whatever the result. STORE_CONFLICT: a piece
+ * written ahead is gone (core lost it, or the sweeper took it for abandoned): 451 and begin
+ * again. */
 struct queue_in_rcpt {
     str_t address, domain;
     bool local, utf8;
 };
 enum store_rc queue_in_commit(struct queue_in *in, struct queue_message *m,
                               const struct queue_in_rcpt *rcpt, size_t n);
-void queue_in_abort(struct queue_in *in); /* frees it; written chunks are taken back, or swept later */
+/* frees it; written chunks are taken back, or swept later */
+void queue_in_abort(struct queue_in *in);
 
 #endif

@@ -1,7 +1,8 @@
 /* queue_admin.h: the queue as its operator sees and changes it. For the command line.
  *
- * Reading is page by page, whatever the size of the queue. Changes are safe beside deliveries under way: each requires the row as it was
- * read and is tried again with the new row a few times; what a delivery has already handed over stays handed over. */
+ * Reading is page by page, whatever the size of the queue. Changes are safe beside deliveries under
+ * way: each requires the row as it was read and is tried again with the new row a few times; what a
+ * delivery has already handed over stays handed over. */
 #ifndef POST_QUEUE_ADMIN_H
 #define POST_QUEUE_ADMIN_H
 
@@ -20,8 +21,9 @@ struct queue_filter {
 
 struct queue_item {
     const struct queue_message *m; /* NULL: its row is missing or damaged */
-    const struct queue_delivery *
-        d; /* NULL: damaged; then only id, n, local are known. With a filter other than by_id such rows are left out */
+    /* NULL: damaged; then only id, n, local are known. With a filter other than by_id such rows are
+     * left out */
+    const struct queue_delivery *d;
     queue_id_t id;
     uint16_t n;
     bool local;
@@ -37,9 +39,12 @@ enum queue_change {
     QUEUE_HOLD,
     QUEUE_RELEASE, /* and due now */
     QUEUE_REMOVE,  /* without a word to the sender */
-    QUEUE_BOUNCE, /* and the sender is told: 5.7.0, removed by the postmaster. Damaged deliveries cannot be bounced; QUEUE_REMOVE removes them */
+    /* and the sender is told: 5.7.0, removed by the postmaster. Damaged deliveries cannot be
+     * bounced; QUEUE_REMOVE removes them */
+    QUEUE_BOUNCE,
 };
-/* Changes all that match; *changed counts deliveries that really changed. Stops at the first failure of the store. `hostname` is for bounces. */
+/* Changes all that match; *changed counts deliveries that really changed. Stops at the first
+ * failure of the store. `hostname` is for bounces. */
 enum store_rc queue_change(struct env *env, str_t hostname, const struct queue_filter *f,
                            enum queue_change what, size_t *changed);
 
@@ -56,12 +61,14 @@ struct queue_story {
     struct queue_event *events;
     bool truncated; /* more events than fit QUEUE_STORY_EVENTS */
 };
-#define QUEUE_STORY_EVENTS \
-    2000 /* the first so many: a 1,000-recipient message over five days of retries has fewer for each delivery than 40 */
+/* the first so many: a 1,000-recipient message over five days of retries has fewer for each
+ * delivery than 40 */
+#define QUEUE_STORY_EVENTS 2000
 enum store_rc queue_story_read(struct store *s, queue_id_t id, struct arena *a,
                                struct queue_story *out);
 
-/* Messages from or to an address (any case), newest first. Looks at no more than `look_max` messages; *cut: there were more. */
+/* Messages from or to an address (any case), newest first. Looks at no more than `look_max`
+ * messages; *cut: there were more. */
 typedef bool queue_found_fn(void *user, const struct queue_message *m);
 #define QUEUE_FIND_LOOK 20000
 enum store_rc queue_find(struct store *s, str_t address, size_t look_max, queue_found_fn *fn,

@@ -3,7 +3,8 @@
 
 #include "base/utf8.h"
 
-/* Header 64 KiB, 100 diagnostics of 1 KiB with their fields, folded: well under this, and under what a batch has left. */
+/* Header 64 KiB, 100 diagnostics of 1 KiB with their fields, folded: well under this, and under
+ * what a batch has left. */
 enum { BOUNCE_MAX = 512 << 10 };
 
 enum queue_bounce_rc queue_bounce_kind(const struct queue_message *m, enum dsn_action action)

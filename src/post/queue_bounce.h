@@ -1,19 +1,20 @@
 /* queue_bounce.h: telling the sender: a delivery status notification as a new message in the queue.
  *
- * The rows go into the batch that takes the failed recipients out of their delivery, so a failure and its bounce are one event.
- * RFC 5321 6.1, RFC 3464 2: from <>, to the reverse-path. Mail that has no sender itself (a bounce) and fails goes to our postmaster
- * instead, once; if that fails as well it is dropped, and the caller logs it loudly. A delay is never told to <>.
+ * The rows go into the batch that takes the failed recipients out of their delivery, so a failure
+ * and its bounce are one event. RFC 5321 6.1, RFC 3464 2: from <>, to the reverse-path. Mail that
+ * has no sender itself (a bounce) and fails goes to our postmaster instead, once; if that fails as
+ * well it is dropped, and the caller logs it loudly. A delay is never told to <>.
  *
- * Bounces are `dl` deliveries whoever they are for: the makers cannot look into the directory; the local role can, and
- * passes on what is not ours. */
+ * Bounces are `dl` deliveries whoever they are for: the makers cannot look into the directory; the
+ * local role can, and passes on what is not ours. */
 #ifndef POST_QUEUE_BOUNCE_H
 #define POST_QUEUE_BOUNCE_H
 
 #include "mail/dsn.h"
 #include "post/queue.h"
 
-#define QUEUE_BOUNCE_DIAGNOSTIC_MAX \
-    1024 /* bytes of one recipient's diagnostic: 100 of them fit two chunks */
+/* bytes of one recipient's diagnostic: 100 of them fit two chunks */
+#define QUEUE_BOUNCE_DIAGNOSTIC_MAX 1024
 
 struct queue_bounce {
     enum dsn_action action;
@@ -25,7 +26,7 @@ struct queue_bounce {
     int64_t give_up_ms; /* DSN_DELAYED */
 };
 
-enum [[nodiscard]] queue_bounce_rc{
+enum [[nodiscard]] queue_bounce_rc {
     QUEUE_BOUNCE_MADE,    /* *id is the new message, its rows are in the batch */
     QUEUE_BOUNCE_NONE,    /* nobody to tell of a delay */
     QUEUE_BOUNCE_DROPPED, /* the postmaster's own notice failed: log it */

@@ -1,7 +1,8 @@
 /* queue_change.c: hold, release, retry and remove by hand. See queue_admin.h.
  *
- * Rows are changed in groups, one batch each; a group that meets a delivery under way is done again one by one, each with its row read
- * anew. What only the operator does needs no lease; that nobody overwrites the other is what STORE_EQUAL is for. */
+ * Rows are changed in groups, one batch each; a group that meets a delivery under way is done again
+ * one by one, each with its row read anew. What only the operator does needs no lease; that nobody
+ * overwrites the other is what STORE_EQUAL is for. */
 #include "post/queue_admin.h"
 #include "post/queue_bounce.h"
 #include "post/queue_list.h"
@@ -88,8 +89,8 @@ static bool event_add(struct change *c, const struct queue_listed *l, struct sto
     e->id = l->item.id;
     e->n = l->item.n;
     e->time_ms = c->env->wall_ms(c->env);
-    c->env->random(c->env, &e->serial,
-                   sizeof e->serial); /* two commands in one ms are two events */
+    /* two commands in one ms are two events */
+    c->env->random(c->env, &e->serial, sizeof e->serial);
     return queue_event_add(e, b, a);
 }
 

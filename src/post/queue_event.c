@@ -1,5 +1,5 @@
-/* queue_event.c: see queue_event.h. All recipients of one attempt usually got the same answer: a text equal to the one before it is
- * kept once. */
+/* queue_event.c: see queue_event.h. All recipients of one attempt usually got the same answer: a
+ * text equal to the one before it is kept once. */
 #include "post/queue_event.h"
 
 #include "base/cursor.h"

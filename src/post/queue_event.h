@@ -1,21 +1,23 @@
 /* queue_event.h: what happened to a message: the rows behind `postrider trace`.
  *
- *     t/ID/time,n,kind,serial     u64 wall-clock ms, u16 delivery, u8 kind, u32 serial (the attempt's number, so that two events of one ms differ)
+ *     t/ID/time,n,kind,serial     u64 wall-clock ms, u16 delivery, u8 kind, u32 serial (the
+ *                                 attempt's number, so that two events of one ms differ)
  *
- * That the message was accepted needs no event: the m row says when and from whom. An attempt's event is in the batch that changes
- * the delivery row: there is never the one without the other. What peers said is data: bounded, and escaped by whoever shows it. */
+ * That the message was accepted needs no event: the m row says when and from whom. An attempt's
+ * event is in the batch that changes the delivery row: there is never the one without the other.
+ * What peers said is data: bounded, and escaped by whoever shows it. */
 #ifndef POST_QUEUE_EVENT_H
 #define POST_QUEUE_EVENT_H
 
 #include "post/queue.h"
 
 #define QUEUE_EVENT_TEXT_MAX 512 /* bytes kept of one reply (THREATS T07) … */
-#define QUEUE_EVENT_TEXTS_MAX \
-    32768 /* … and of all replies of one event, so that 100 recipients still fit a value */
+/* … and of all replies of one event, so that 100 recipients still fit a value */
+#define QUEUE_EVENT_TEXTS_MAX 32768
 
 enum queue_event_kind {
-    QUEUE_EVENT_ATTEMPT =
-        1,             /* courier tried: host, addr, results, next_ms if somebody has to wait */
+    /* courier tried: host, addr, results, next_ms if somebody has to wait */
+    QUEUE_EVENT_ATTEMPT = 1,
     QUEUE_EVENT_LOCAL, /* local tried: results */
     QUEUE_EVENT_HELD,  /* by the operator, or by us when a record is damaged (text says so) */
     QUEUE_EVENT_RELEASED,
@@ -59,8 +61,8 @@ struct queue_event {
 };
 
 str_t queue_event_key(const struct queue_event *e, struct arena *a);
-bool queue_event_encode(const struct queue_event *e,
-                        struct buf *out); /* texts are cut to the limits above */
+/* texts are cut to the limits above */
+bool queue_event_encode(const struct queue_event *e, struct buf *out);
 bool queue_event_decode(str_t key, str_t value, struct arena *a, struct queue_event *out);
 /* Only the time, from the key. */
 bool queue_event_key_time(str_t key, int64_t *time_ms);

@@ -1,19 +1,21 @@
 /* queue_in.c: the way into the queue. See queue.h.
  *
- * Most messages fit one chunk: then there is one batch, with everything. A longer one fills its chunk, hands it to the store as a
- * lazy batch and fills a second buffer meanwhile; at most one such batch is under way, so they arrive in order. Every batch after the
- * first requires the last row of the one before: the chain holds only if nothing in between was lost. */
+ * Most messages fit one chunk: then there is one batch, with everything. A longer one fills its
+ * chunk, hands it to the store as a lazy batch and fills a second buffer meanwhile; at most one
+ * such batch is under way, so they arrive in order. Every batch after the first requires the last
+ * row of the one before: the chain holds only if nothing in between was lost. */
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "post/queue.h"
 
-/* A final batch has room for all of this many delivery rows beside the last chunk; more go ahead. The spare is for keys and the m row. */
+/* A final batch has room for all of this many delivery rows beside the last chunk; more go ahead.
+ * The spare is for keys and the m row. */
 enum {
     FINAL_OPS = STORE_BATCH_OPS - 8,
     FINAL_BYTES = STORE_BATCH_MAX - STORE_CHUNK - 16384,
-    COMMIT_ARENA_MAX =
-        8 << 20, /* rows of 1,000 recipients are under 1 MiB; every encoded row is there twice */
+    /* rows of 1,000 recipients are under 1 MiB; every encoded row is there twice */
+    COMMIT_ARENA_MAX = 8 << 20,
     TAKE_BACK_ARENA = 4096, /* two keys and two operations */
 };
 
@@ -171,8 +173,9 @@ static void taken_back(struct store_commit *c)
     free(t);
 }
 
-/* What was handed over goes at once, so that whoever begins large messages and hangs up does not fill the disk until the sweeper
- * comes. Nobody waits for it: if it does not happen, the sweeper does it. */
+/* What was handed over goes at once, so that whoever begins large messages and hangs up does not
+ * fill the disk until the sweeper comes. Nobody waits for it: if it does not happen, the sweeper
+ * does it. */
 static void take_back(struct queue_in *in)
 {
     struct taking_back *t = malloc(sizeof *t);
@@ -263,7 +266,8 @@ static bool row_make(struct arena *a, const struct queue_message *m, uint16_t n,
     return ok && !a->failed;
 }
 
-/* All delivery rows. They are numbered from 0 in the order made. 0: no memory, or more than can be numbered. */
+/* All delivery rows. They are numbered from 0 in the order made. 0: no memory, or more than can be
+ * numbered. */
 static size_t rows_make(struct arena *a, const struct queue_message *m,
                         const struct queue_in_rcpt *v, size_t n, struct row **out)
 {

@@ -1,4 +1,5 @@
-/* queue_list.h: a page of deliveries with their rows as read. Between queue_list.c and queue_change.c. */
+/* queue_list.h: a page of deliveries with their rows as read. Between queue_list.c and
+ * queue_change.c. */
 #ifndef POST_QUEUE_LIST_H
 #define POST_QUEUE_LIST_H
 

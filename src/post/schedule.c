@@ -1,7 +1,7 @@
 /* schedule.c: what the owner calls. See schedule.h, schedule_impl.h.
  *
- * A destination is in the heap of destinations from birth to death (so that moving it never needs memory): at SCHEDULE_NEVER while it has
- * no waiting entry or no free slot. */
+ * A destination is in the heap of destinations from birth to death (so that moving it never needs
+ * memory): at SCHEDULE_NEVER while it has no waiting entry or no free slot. */
 #include <stdlib.h>
 
 #include "base/list.h"
@@ -31,8 +31,8 @@ int64_t schedule_delay_ms(const struct schedule_policy *p, int64_t next_ms, int6
     if (__builtin_sub_overflow(next_ms, wall_now_ms, &delay))
         return 0;
     int64_t most = (int64_t)p->retry_max_s * 1200 + 1000;
-    int64_t least =
-        -((int64_t)INT32_MAX * 1000); /* 68 years: keeps order, and sums far from overflow */
+    /* 68 years: keeps order, and sums far from overflow */
+    int64_t least = -((int64_t)INT32_MAX * 1000);
     return delay > most ? 0 : delay < least ? least : delay;
 }
 
@@ -93,7 +93,8 @@ size_t schedule_bytes(const struct schedule *s)
 
 /* ---- changes ---- */
 
-/* Puts it where it belongs in the heap of destinations after any change; frees it when nobody needs it. */
+/* Puts it where it belongs in the heap of destinations after any change; frees it when nobody needs
+ * it. */
 static void dest_settle(struct schedule *s, struct schedule_dest *d)
 {
     if (d->entries == 0 && d->running == 0) {
@@ -208,7 +209,8 @@ void schedule_done(struct schedule *s, struct schedule_entry e, int64_t due_ms)
         return;
     struct entry *x = schedule_at(s, i);
     struct schedule_dest *d = x->dest;
-    /* Told meanwhile that the row changed: that is at least as new as what the caller knew, unless the caller ended it. */
+    /* Told meanwhile that the row changed: that is at least as new as what the caller knew, unless
+     * the caller ended it. */
     if (x->touched && due_ms != SCHEDULE_GONE)
         due_ms = x->due_ms;
     x->taken = x->touched = false;
@@ -235,14 +237,17 @@ void schedule_bad(struct schedule *s, struct schedule_dest *d, int64_t now_ms)
 {
     d->good = 0;
     d->limit = d->limit / 2 > 1 ? d->limit / 2 : 1;
+    /* another connection of the same moment already said so */
     if (d->not_before_ms > now_ms)
-        return; /* another connection of the same moment already said so */
+        return;
     if (d->failures < UINT16_MAX)
         d->failures++;
-    /* A message keeps its own times, up to four hours; but a new one finds out within half an hour that the host is back. */
+    /* A message keeps its own times, up to four hours; but a new one finds out within half an hour
+     * that the host is back. */
     enum { STEPS_MAX = 3 };
     d->not_before_ms =
-        now_ms + schedule_retry_ms(&s->policy, s->env, d->failures < STEPS_MAX ? d->failures : STEPS_MAX);
+        now_ms +
+        schedule_retry_ms(&s->policy, s->env, d->failures < STEPS_MAX ? d->failures : STEPS_MAX);
 }
 
 void schedule_leave(struct schedule *s, struct schedule_dest *d, int64_t now_ms)

@@ -1,4 +1,5 @@
-/* schedule_heap.c: a pairing heap in indexes: adding is one comparison, and any entry can be taken out. */
+/* schedule_heap.c: a pairing heap in indexes: adding is one comparison, and any entry can be taken
+ * out. */
 #include "post/schedule_impl.h"
 
 static uint32_t meld(struct schedule *s, uint32_t a, uint32_t b)

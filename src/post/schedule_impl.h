@@ -1,10 +1,12 @@
 /* schedule_impl.h: what the files of the schedule share.
  *
- * Entries are 48 bytes in slabs, named by a 32-bit index (0 is none), found by a chained hash table of indexes. Each is in its
- * destination's pairing heap: child, sibling and prev (the parent of a first child, else the left sibling).
+ * Entries are 48 bytes in slabs, named by a 32-bit index (0 is none), found by a chained hash table
+ * of indexes. Each is in its destination's pairing heap: child, sibling and prev (the parent of a
+ * first child, else the left sibling).
  *
  *     waiting   in the heap of its destination
- *     taken     with a worker: in no heap. `touched`: a put came meanwhile, due_ms is what it said (SCHEDULE_GONE: removed)
+ *     taken     with a worker: in no heap. `touched`: a put came meanwhile, due_ms is what it said
+ *               (SCHEDULE_GONE: removed)
  */
 #ifndef POST_SCHEDULE_IMPL_H
 #define POST_SCHEDULE_IMPL_H
@@ -64,10 +66,10 @@ static inline struct entry *schedule_at(const struct schedule *s, uint32_t i)
 uint32_t schedule_entry_find(const struct schedule *s, queue_id_t id, uint16_t n); /* 0: none */
 uint32_t schedule_entry_new(struct schedule *s, queue_id_t id, uint16_t n); /* 0: no memory */
 void schedule_entry_free(struct schedule *s, uint32_t i);
-struct schedule_dest **schedule_dest_link(const struct schedule *s,
-                                          str_t domain); /* where it is, or would be */
-struct schedule_dest *schedule_dest_get(struct schedule *s,
-                                        str_t domain); /* made if need be; NULL: no memory */
+/* where it is, or would be */
+struct schedule_dest **schedule_dest_link(const struct schedule *s, str_t domain);
+/* made if need be; NULL: no memory */
+struct schedule_dest *schedule_dest_get(struct schedule *s, str_t domain);
 
 /* schedule_heap.c: the entries of a destination by due time. */
 void schedule_dest_push(struct schedule *s, struct schedule_dest *d, uint32_t i);

@@ -1,4 +1,5 @@
-/* schedule_table.c: entries by id, destinations by name: two chained hash tables that double when they are full. */
+/* schedule_table.c: entries by id, destinations by name: two chained hash tables that double when
+ * they are full. */
 #include <stdlib.h>
 
 #include "base/map.h"

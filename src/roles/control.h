@@ -1,4 +1,5 @@
-/* control.h: what supervisor and roles say to each other, over a SOCK_SEQPACKET pair: two bytes and perhaps a descriptor.
+/* control.h: what supervisor and roles say to each other, over a SOCK_SEQPACKET pair: two bytes and
+ * perhaps a descriptor.
  *
  *     supervisor                                   role
  *       SETTINGS fd, DATA_DIR fd, LISTENER…, CHANNEL…, START ──▶   enters its sandbox
@@ -28,9 +29,11 @@ struct control_message {
     int fd; /* -1, or the receiver's */
 };
 
-/* Never waits: a role that does not read its control socket is as good as dead. fd (-1: none) stays the caller's. */
+/* Never waits: a role that does not read its control socket is as good as dead. fd (-1: none) stays
+ * the caller's. */
 bool control_send(int sock, enum control_kind kind, uint8_t arg, int fd);
-/* Waits (unless the socket is non-blocking). 1: a message; 0: the other side is gone or sent nonsense; -1: nothing there. */
+/* Waits (unless the socket is non-blocking). 1: a message; 0: the other side is gone or sent
+ * nonsense; -1: nothing there. */
 int control_receive(int sock, struct control_message *m);
 
 #endif

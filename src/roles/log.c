@@ -1,5 +1,5 @@
-/* log.c: see log.h. A line is put together on the stack and leaves in one write, so lines of several threads and processes
- * do not mix (a pipe takes up to PIPE_BUF, 4096, whole). */
+/* log.c: see log.h. A line is put together on the stack and leaves in one write, so lines of
+ * several threads and processes do not mix (a pipe takes up to PIPE_BUF, 4096, whole). */
 #include "roles/log.h"
 
 #include <stdatomic.h>

@@ -2,8 +2,9 @@
  *
  *     log_event("mx", id, "accept", log_str("from", reverse_path), log_u64("size", n), log_end);
  *
- * Values are escaped by this function: bytes below 0x20, 0x7f, quotes, backslash and invalid UTF-8 become \xNN, and a value
- * with a blank is quoted; a field is cut at 512 bytes. Lines are written whole. Thread-safe. */
+ * Values are escaped by this function: bytes below 0x20, 0x7f, quotes, backslash and invalid UTF-8
+ * become \xNN, and a value with a blank is quoted; a field is cut at 512 bytes. Lines are written
+ * whole. Thread-safe. */
 #ifndef ROLES_LOG_H
 #define ROLES_LOG_H
 
@@ -23,9 +24,8 @@ struct log_field {
 #define log_end        ((struct log_field){.name = NULL})
 
 void log_event_v(const char *role, str_t id, const char *event, const struct log_field *fields);
-#define log_event(role, id, event, ...) \
-    log_event_v((role), (id), (event), (const struct log_field[]){__VA_ARGS__})
-void log_to(int fd); /* default 2; for tests */
+#define log_event(role, id, event, ...) /* default 2; for tests */
+log_event_v((role), (id), (event), (const struct log_field[]){__VA_ARGS__}) void log_to(int fd);
 void log_quiet(bool quiet);
 
 #endif

@@ -1,9 +1,10 @@
 /* role.h: what a role is given when it starts, and the one table of what each role may do.
  *
- * The supervisor starts each role (a process with `serve`, a thread with `serve --single`) with one control socket
- * (SOCK_SEQPACKET) over which it passes listening sockets and the ends of channels to other roles, again whenever such a peer
- * was restarted. role_start() receives the first set, applies the sandbox and returns; a thread of the runtime goes on
- * listening for new ones and for the request to stop. */
+ * The supervisor starts each role (a process with `serve`, a thread with `serve --single`) with one
+ * control socket (SOCK_SEQPACKET) over which it passes listening sockets and the ends of channels
+ * to other roles, again whenever such a peer was restarted. role_start() receives the first set,
+ * applies the sandbox and returns; a thread of the runtime goes on listening for new ones and for
+ * the request to stop. */
 #ifndef ROLES_ROLE_H
 #define ROLES_ROLE_H
 
@@ -29,12 +30,13 @@ struct role_listener {
     int fd; /* bound and listening; the role owns it */
 };
 
-/* What the roles share at run time. In a role's process there is one; `--single` has one for each thread. */
+/* What the roles share at run time. In a role's process there is one; `--single` has one for each
+ * thread. */
 struct role {
     enum role_id id;
     const struct settings *settings;
-    struct env
-        env; /* mono, wall, random, connect (courier), dns (through resolver), store (through core) */
+    /* mono, wall, random, connect (courier), dns (through resolver), store (through core) */
+    struct env env;
     struct channel *core;     /* NULL where the role has none */
     struct channel *resolver; /* likewise */
     struct role_listener *listeners;
@@ -43,12 +45,14 @@ struct role {
     void *internal;  /* the runtime's */
 };
 
-/* Says that this role is ready (everything open and listening), then waits until the supervisor asks for a stop or is gone. For
- * core and resolver clients are served (core_serve, resolver_serve) from this call on, not before. */
+/* Says that this role is ready (everything open and listening), then waits until the supervisor
+ * asks for a stop or is gone. For core and resolver clients are served (core_serve, resolver_serve)
+ * from this call on, not before. */
 void role_wait_stop(struct role *r);
 bool role_stopping(struct role *r);
 
-/* The roles' entry points; each returns after role_wait_stop with its threads joined. Exit status. */
+/* The roles' entry points; each returns after role_wait_stop with its threads joined. Exit
+ * status. */
 int role_core(struct role *r);
 int role_resolver(struct role *r);
 int role_mx(struct role *r);
@@ -56,12 +60,14 @@ int role_user(struct role *r);
 int role_courier(struct role *r);
 int role_local(struct role *r);
 
-/* Core's side of channels: a new client connected (called by the runtime on core's behalf; `peer` says which role, with
- * ROLE_COUNT for the command line behind the admin socket). Implemented by the core and resolver roles. */
+/* Core's side of channels: a new client connected (called by the runtime on core's behalf; `peer`
+ * says which role, with ROLE_COUNT for the command line behind the admin socket). Implemented by
+ * the core and resolver roles. */
 void core_serve(struct role *core, int fd, enum role_id peer);
 void resolver_serve(struct role *resolver, int fd, enum role_id peer);
 
-/* The hidden subcommand `postrider role NAME`: what the supervisor executes, with the control socket as descriptor 3. */
+/* The hidden subcommand `postrider role NAME`: what the supervisor executes, with the control
+ * socket as descriptor 3. */
 int role_main(const char *name);
 
 #endif

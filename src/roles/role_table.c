@@ -4,9 +4,11 @@
 #define LISTENS(kind) (1u << (kind))
 
 const struct role_row role_table[ROLE_COUNT] = {
-    /* The supervisor has no sandbox of this kind: it must start processes. It drops capabilities instead. */
+    /* The supervisor has no sandbox of this kind: it must start processes. It drops capabilities
+     * instead. */
     [ROLE_SUPERVISOR] = {.name = "supervisor"},
-    /* Accepts on its own control socket in the data folder, and on nothing else: it is given no other. */
+    /* Accepts on its own control socket in the data folder, and on nothing else: it is given no
+     * other. */
     [ROLE_CORE] = {.name = "core",
                    .may = SANDBOX_FILES | SANDBOX_ACCEPT,
                    .listeners = LISTENS(LISTEN_ADMIN),

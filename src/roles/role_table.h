@@ -1,6 +1,7 @@
 /* role_table.h: what each role is given and what it may do: the one table.
  *
- * sys/sandbox.h enforces `may`; the supervisor hands out nothing but what the row names. doc/SECURITY.md prints this table. */
+ * sys/sandbox.h enforces `may`; the supervisor hands out nothing but what the row names.
+ * doc/SECURITY.md prints this table. */
 #ifndef ROLES_ROLE_TABLE_H
 #define ROLES_ROLE_TABLE_H
 
@@ -13,7 +14,8 @@ struct role_row {
     unsigned listeners;  /* 1 << enum listener_kind */
     bool core, resolver; /* is a client of that role */
     bool data_dir;
-    int stop_stage; /* in which order roles are stopped: the front first, so that nothing new comes in, core last */
+    /* in which order roles are stopped: the front first, so that nothing new comes in, core last */
+    int stop_stage;
 };
 
 #define ROLE_STOP_STAGES 3
@@ -21,7 +23,8 @@ struct role_row {
 extern const struct role_row role_table[ROLE_COUNT];
 bool role_by_name(const char *name, enum role_id *id);
 
-/* Fills the sandbox of a role: its row, and the TCP ports its settings need (a table of SANDBOX_PORTS_MAX). */
+/* Fills the sandbox of a role: its row, and the TCP ports its settings need (a table of
+ * SANDBOX_PORTS_MAX). */
 struct sandbox role_sandbox(enum role_id id, const struct settings *set, int data_dir_fd);
 
 #endif

@@ -1,7 +1,8 @@
 /* runtime.c: see role.h and runtime.h.
  *
- * The first set of messages is read on the role's own thread, before anything else; then the sandbox is entered, while there is one
- * thread; then the channels (each with a reader thread) and the control thread start, and the role's entry point runs. */
+ * The first set of messages is read on the role's own thread, before anything else; then the
+ * sandbox is entered, while there is one thread; then the channels (each with a reader thread) and
+ * the control thread start, and the role's entry point runs. */
 #include "roles/runtime.h"
 
 #include <malloc.h>
@@ -24,8 +25,9 @@
 #include "sys/env.h"
 
 #define FIRST_SET_MAX 32 /* channels of the first set: each other role twice at most */
-#define LOOK_MS \
-    500 /* how often it is looked whether the channels still stand; at the second time one asks for another */
+/* how often it is looked whether the channels still stand; at the second time one asks for
+ * another */
+#define LOOK_MS       500
 #define ORPHAN_END_MS 15000 /* a role whose supervisor is gone ends by itself, or is ended */
 
 struct waiting_channel {
@@ -44,8 +46,8 @@ struct runtime {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stop, ready, ended;
-    struct waiting_channel waiting
-        [FIRST_SET_MAX]; /* until channels exist, or for core and resolver until they are ready */
+    /* until channels exist, or for core and resolver until they are ready */
+    struct waiting_channel waiting[FIRST_SET_MAX];
     size_t n_waiting;
 };
 
@@ -149,7 +151,8 @@ static void end_orphan(struct runtime *rt)
         _exit(1);
 }
 
-/* A channel that its server ended (it saw something it did not like) while both live: without a new one we would wait for ever. */
+/* A channel that its server ended (it saw something it did not like) while both live: without a new
+ * one we would wait for ever. */
 static void look_after(struct runtime *rt, struct channel *ch, enum role_id peer, int *missing)
 {
     if (ch == NULL || channel_connected(ch)) {
@@ -196,7 +199,8 @@ static void *control_main(void *arg)
 
 /* ---- the first set ---- */
 
-/* The scanner below settings_parse is not made for threads, and with `serve --single` all roles start at once. */
+/* The scanner below settings_parse is not made for threads, and with `serve --single` all roles
+ * start at once. */
 static pthread_mutex_t parsing = PTHREAD_MUTEX_INITIALIZER;
 
 static enum rc read_settings(struct runtime *rt, int fd, struct err *err)
@@ -375,12 +379,14 @@ int role_main(const char *name)
         return 64; /* EX_USAGE */
     }
     (void)close_range(ROLE_CONTROL_FD + 1, ~0u, 0);
-    /* A signal to the whole group, from a terminal or an init, is the supervisor's affair: it stops us in order. */
+    /* A signal to the whole group, from a terminal or an init, is the supervisor's affair: it stops
+     * us in order. */
     const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_IGN);
-    /* A commit or a message allocates and frees the same megabytes again and again: giving them back to the kernel in between costs more
-     * than all else that malloc does. Core's are LMDB's dirty pages. */
+    /* A commit or a message allocates and frees the same megabytes again and again: giving them
+     * back to the kernel in between costs more than all else that malloc does. Core's are LMDB's
+     * dirty pages. */
     (void)mallopt(M_TRIM_THRESHOLD, id == ROLE_CORE ? 64 << 20 : 8 << 20);
     return role_run(id, ROLE_CONTROL_FD, true);
 }

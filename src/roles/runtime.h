@@ -8,8 +8,9 @@
 #define ROLE_EXIT_CONFIG  78 /* EX_CONFIG: it could not begin; trying again will not help */
 #define SETTINGS_TEXT_MAX (1 << 20)
 
-/* Runs the role to its end on this thread. control is taken. With `process` it has the process for itself: it enters the sandbox, and
- * makes sure of its own end if the supervisor is gone. Exit status. */
+/* Runs the role to its end on this thread. control is taken. With `process` it has the process for
+ * itself: it enters the sandbox, and makes sure of its own end if the supervisor is gone. Exit
+ * status. */
 int role_run(enum role_id id, int control, bool process);
 
 #endif

@@ -65,8 +65,8 @@ enum rc settings_parse(str_t text, const char *file_name, struct arena *a, struc
  * settings_parse. */
 
 struct buf;
-bool settings_show(const struct settings *s, bool json,
-                   struct buf *out);   /* every setting, its value and default */
+/* every setting, its value and default */
+bool settings_show(const struct settings *s, bool json, struct buf *out);
 bool settings_manual(struct buf *out); /* postrider.conf(5), roff */
 
 #endif

@@ -102,8 +102,9 @@ static void add_json(struct buf *out, str_t s)
         unsigned char c = (unsigned char)s.ptr[i];
         if (c == '"' || c == '\\')
             buf_addf(out, "\\%c", c);
+        /* a path may hold any byte: shown as if Latin-1 */
         else if (c < ' ' || c >= 0x7f)
-            buf_addf(out, "\\u%04x", c); /* a path may hold any byte: shown as if Latin-1 */
+            buf_addf(out, "\\u%04x", c);
         else
             buf_addc(out, (char)c);
     }

@@ -45,10 +45,10 @@ bool settings_value_parse(const struct settings_row *row, str_t text, struct are
 /* Element i (0 if it is no list) as it would be written, without quotes. */
 bool settings_value_text(const struct settings_row *row, const struct settings *s, size_t i,
                          struct buf *out);
-size_t settings_value_count(const struct settings_row *row,
-                            const struct settings *s); /* 1 if it is no list */
-void settings_value_clear(const struct settings_row *row,
-                          struct settings *s); /* a list: no elements */
+/* 1 if it is no list */
+size_t settings_value_count(const struct settings_row *row, const struct settings *s);
+/* a list: no elements */
+void settings_value_clear(const struct settings_row *row, struct settings *s);
 /* Sets the row's default. The table is ours, so that this can only fail for lack of memory. */
 bool settings_value_preset(const struct settings_row *row, struct arena *a, struct settings *s);
 /* What may be written: "a duration, from 1s to 7d". */

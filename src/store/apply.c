@@ -1,4 +1,5 @@
-/* apply.c: two passes over the ops: all preconditions against the state before, then the changes in order. */
+/* apply.c: two passes over the ops: all preconditions against the state before, then the changes in
+ * order. */
 #include "store/apply.h"
 
 static enum store_rc check_op(struct apply_tx *tx, part_t part, const struct store_op *op)
@@ -98,7 +99,8 @@ enum store_rc apply_batch(struct apply_tx *tx, struct store_batch *b, size_t *fa
         enum store_rc rc = change(tx, b->part, &b->ops[i]);
         if (rc != STORE_OK) {
             *failed = i;
-            /* A counter that could not be read or would wrap has changed nothing itself; a failed write may have. */
+            /* A counter that could not be read or would wrap has changed nothing itself; a failed
+             * write may have. */
             *dirty = changed || (rc != STORE_LIMIT && rc != STORE_DAMAGED);
             return rc;
         }

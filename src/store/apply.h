@@ -7,7 +7,8 @@
 #include "store/record.h"
 
 struct apply_tx {
-    /* *present, and if `value` is not NULL the checked value, valid until the next change. STORE_DAMAGED: checksum. */
+    /* *present, and if `value` is not NULL the checked value, valid until the next change.
+     * STORE_DAMAGED: checksum. */
     enum store_rc (*get)(struct apply_tx *tx, str_t raw, bool *present, str_t *value);
     enum store_rc (*put)(struct apply_tx *tx, str_t raw, str_t value);
     enum store_rc (*del)(struct apply_tx *tx, str_t raw); /* STORE_OK if there was none */
@@ -15,8 +16,9 @@ struct apply_tx {
     enum store_rc (*del_range)(struct apply_tx *tx, part_t part, str_t from, str_t end);
 };
 
-/* Runs a batch that store_batch_valid accepted. STORE_OK: all done, numbers set. Otherwise *failed is the op, and *dirty
- * tells whether changes were made before it that the engine has to take back (STORE_CONFLICT never leaves any). */
+/* Runs a batch that store_batch_valid accepted. STORE_OK: all done, numbers set. Otherwise *failed
+ * is the op, and *dirty tells whether changes were made before it that the engine has to take back
+ * (STORE_CONFLICT never leaves any). */
 enum store_rc apply_batch(struct apply_tx *tx, struct store_batch *b, size_t *failed, bool *dirty);
 
 /* Only deletes, with any preconditions: what must work on a full disk. */

@@ -96,8 +96,8 @@ static const struct store_ops lmdb_ops = {
 int64_t lmdb_now_ms(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC_COARSE,
-                  &t); /* 4 ms are exact enough for all that is timed here */
+    /* 4 ms are exact enough for all that is timed here */
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
@@ -112,8 +112,8 @@ void lmdb_log(struct lmdb *db, const char *fmt, ...)
         db->log(db->log_user, line);
 }
 
-/* Bytes inside a file that can be written again: its pages less those of its trees. A file never shrinks, so without them one that was
- * full once would stay "full" for ever. */
+/* Bytes inside a file that can be written again: its pages less those of its trees. A file never
+ * shrinks, so without them one that was full once would stay "full" for ever. */
 static uint64_t reusable(const struct lmdb_file *f)
 {
     MDB_txn *txn;

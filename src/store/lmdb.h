@@ -9,7 +9,8 @@
  *     lmdb_read.c    read transactions, gets, scans, snapshots
  *     lmdb_sync.c    which system call of a commit failed
  *
- * Threads: a commit thread for each file, the only one that writes it; one ticker; reads run on the callers' threads. */
+ * Threads: a commit thread for each file, the only one that writes it; one ticker; reads run on the
+ * callers' threads. */
 #ifndef STORE_LMDB_H
 #define STORE_LMDB_H
 
@@ -43,8 +44,8 @@ struct lmdb_readers {
 /* ---- one file ---- */
 
 struct lmdb_entry { /* a batch in the open transaction, in order */
-    struct store_commit
-        *waits; /* gets its answer when the transaction ended; NULL: lazy, already answered */
+    /* gets its answer when the transaction ended; NULL: lazy, already answered */
+    struct store_commit *waits;
     struct lmdb_lazy *lazy; /* our own copy of it */
     size_t hints_end;       /* its range deletes' hints end here */
 };
@@ -55,8 +56,9 @@ struct lmdb_group {
     size_t n, cap, waiting; /* waiting: entries with `waits` */
     size_t bytes, pages;    /* pages: the most it may take */
     int64_t oldest_lazy_ms; /* 0: none */
-    bool
-        stranded; /* lazy ones of a commit that failed for want of space are in v: nothing new until they are safe */
+    /* lazy ones of a commit that failed for want of space are in v: nothing new until they are
+     * safe */
+    bool stranded;
     struct hints hints;
 };
 
@@ -117,7 +119,8 @@ static inline struct lmdb_file *lmdb_file_of(struct lmdb *db, part_t part)
 int64_t lmdb_now_ms(void);
 void lmdb_log(struct lmdb *db, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void lmdb_refresh_free(struct lmdb *db);
-/* No more writes from now on: sets the board, turns reads to a fresh view of the files. Once; later calls do nothing. */
+/* No more writes from now on: sets the board, turns reads to a fresh view of the files. Once; later
+ * calls do nothing. */
 void lmdb_stop(struct lmdb *db, const struct lmdb_file *f, const char *what, const char *why);
 
 /* lmdb_env.c */
@@ -127,10 +130,11 @@ void lmdb_file_close(struct lmdb_file *f);
 MDB_env *lmdb_env_readonly(int dir_fd, const char *name, unsigned flags, MDB_dbi *dbi, int *rc);
 /* The most pages a batch may take, in this file as it is. */
 size_t lmdb_pages_for(const struct lmdb_file *f, const struct store_batch *b, MDB_txn *txn);
-/* Whether the disk has room for a transaction of that many pages; makes it. Deletes may use the reserve. */
+/* Whether the disk has room for a transaction of that many pages; makes it. Deletes may use the
+ * reserve. */
 bool lmdb_room(struct lmdb_file *f, size_t pages, bool deletes);
-bool lmdb_disk_full(
-    const struct lmdb_file *f); /* hardly anything is left, whatever errno a write gave */
+/* hardly anything is left, whatever errno a write gave */
+bool lmdb_disk_full(const struct lmdb_file *f);
 
 /* lmdb_commit.c */
 bool lmdb_commit_start(struct lmdb_file *f);
@@ -138,29 +142,30 @@ void lmdb_commit_end(struct lmdb_file *f); /* waits for all that was submitted *
 
 /* lmdb_inbox.c */
 void lmdb_submit(struct lmdb_file *f, struct store_commit *c);
-struct store_commit *lmdb_inbox_take(
-    struct lmdb_file *f); /* all, oldest first, linked by engine[0] */
-void lmdb_inbox_sleep(
-    struct lmdb_file *f,
-    int64_t timeout_ms); /* until there is work or closing; negative: no timeout */
+/* all, oldest first, linked by engine[0] */
+struct store_commit *lmdb_inbox_take(struct lmdb_file *f);
+/* until there is work or closing; negative: no timeout */
+void lmdb_inbox_sleep(struct lmdb_file *f, int64_t timeout_ms);
 void lmdb_inbox_wake(struct lmdb_file *f);
 
 /* lmdb_group.c: on the commit thread only */
 void lmdb_answer(struct lmdb_file *f, struct store_commit *c, enum store_rc rc);
 void lmdb_flush(struct lmdb_file *f); /* lets the answers so far leave */
-struct lmdb_lazy *lmdb_lazy_copy(
-    const struct store_batch *b); /* NULL: no memory; free() releases it */
-part_t lmdb_lazy_part(const struct lmdb_lazy *l);
+/* NULL: no memory; free() releases it */
+struct lmdb_lazy *lmdb_lazy_copy(const struct store_batch *b);
+const struct store_batch *lmdb_lazy_batch(const struct lmdb_lazy *l);
 enum store_rc lmdb_group_apply(struct lmdb_file *f, struct store_batch *b, size_t *failed,
                                bool *dirty);
-bool lmdb_group_add(struct lmdb_group *g, struct store_commit *waits,
-                    struct lmdb_lazy *lazy); /* false: no memory */
-/* A new transaction with all entries in it, in place of a spoiled one or none. False: the engine stopped, all are answered. */
+/* false: no memory */
+bool lmdb_group_add(struct lmdb_group *g, struct store_commit *waits, struct lmdb_lazy *lazy);
+/* A new transaction with all entries in it, in place of a spoiled one or none. False: the engine
+ * stopped, all are answered. */
 bool lmdb_group_again(struct lmdb_file *f);
-/* Everybody who still waits gets `rc`; lazy copies stay for the next transaction if `keep_lazy`. The transaction is over. */
+/* Everybody who still waits gets `rc`; lazy copies stay for the next transaction if `keep_lazy`.
+ * The transaction is over. */
 void lmdb_group_fail(struct lmdb_file *f, enum store_rc rc, bool keep_lazy);
-void lmdb_group_stop(struct lmdb_file *f, const char *what, int rc,
-                     enum store_rc answer_waiting); /* and the engine stops */
+/* and the engine stops */
+void lmdb_group_stop(struct lmdb_file *f, const char *what, int rc, enum store_rc answer_waiting);
 
 /* lmdb_tx.c */
 struct lmdb_tx {
@@ -169,7 +174,8 @@ struct lmdb_tx {
     MDB_txn *txn;
 };
 struct lmdb_tx lmdb_tx_of(struct lmdb_file *f, MDB_txn *txn);
-/* LMDB's error in ours: STORE_FULL where space or memory is out, else STORE_STOPPED (damage, a lost disk). */
+/* LMDB's error in ours: STORE_FULL where space or memory is out, else STORE_STOPPED (damage, a lost
+ * disk). */
 enum store_rc lmdb_rc(int rc);
 
 /* lmdb_read.c */

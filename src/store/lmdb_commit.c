@@ -1,42 +1,39 @@
 /* lmdb_commit.c: the commit thread of a file: group commit.
  *
  *     submit ──▶ inbox ──▶ take: apply each batch in the one open transaction ──▶ commit: write, sync ──▶ answers
- *                             lazy ones are answered here (we keep a copy)         a group serves all that waited
+ *                             lazy ones are answered here (we keep a copy)         a group serves
+ *                             all that waited
  *
  * The inbox is lmdb_inbox.c, what is in the open transaction (the group) lmdb_group.c.
  *
- * While one commit syncs, the next group gathers in the inbox. A transaction ends as soon as a durable batch is in it and
- * the inbox is empty, when it got big, or LAZY_MS after the first lazy batch.
+ * While one commit syncs, the next group gathers in the inbox. A transaction ends as soon as a
+ * durable batch is in it and the inbox is empty, when it got big, or LAZY_MS after the first lazy
+ * batch.
  *
- * A STORE_CONFLICT was judged against batches that are not durable yet, so it waits for the commit like the others: who is
- * told "it is already there" may rely on it being there.
+ * A STORE_CONFLICT was judged against batches that are not durable yet, so it waits for the commit
+ * like the others: who is told "it is already there" may rely on it being there.
  *
- * Failures. A batch that fails after it changed something (STORE_FULL, a counter that would wrap) spoils LMDB's transaction:
- * abort, run all the others again in a new one. A commit that failed writing pages left nothing behind: STORE_FULL for all,
- * the lazy ones stay with us for the next transaction. A commit that failed in or after its sync: STORE_UNKNOWN for all, and
- * the engine stops (lmdb_stop). A sync is never tried twice. */
+ * Failures. A batch that fails after it changed something (STORE_FULL, a counter that would wrap)
+ * spoils LMDB's transaction: abort, run all the others again in a new one. A commit that failed
+ * writing pages left nothing behind: STORE_FULL for all, the lazy ones stay with us for the next
+ * transaction. A commit that failed in or after its sync: STORE_UNKNOWN for all, and the engine
+ * stops (lmdb_stop). A sync is never tried twice. */
 #include <stdlib.h>
 
 #include "store/lmdb.h"
 
-/* What one transaction holds at most. Bytes bound our lazy copies, LMDB's dirty pages and the time of a sync. */
+/* What one transaction holds at most. Bytes bound our lazy copies, LMDB's dirty pages and the time
+ * of a sync. */
 #define GROUP_BYTES (64u << 20)
 #define GROUP_MAX   8192
 #define LAZY_MS     100 /* a lazy batch is on the disk at the latest then */
-#define DRAIN_ROUNDS \
-    4 /* looks into the inbox before a commit: those who come later wait for the next */
+/* looks into the inbox before a commit: those who come later wait for the next */
+#define DRAIN_ROUNDS 4
 
 /* ---- one batch ---- */
 
-static void tell_lazy(struct lmdb_file *f, struct store_commit *c, size_t mark)
-{
-    struct watches *w = &f->db->watches;
-    hints_fire(&f->group.hints, mark, f->group.hints.keys.len, w);
-    hints_drop(&f->group.hints, mark);
-    watches_batch(w, c->batch);
-}
-
-static void applied(struct lmdb_file *f, struct store_commit *c, size_t mark)
+/* A lazy batch is answered now; its hints wait for the commit, as those of all others: who hears of a row must find it. */
+static void applied(struct lmdb_file *f, struct store_commit *c)
 {
     struct lmdb_group *g = &f->group;
     struct lmdb_lazy *lazy = c->batch->lazy ? lmdb_lazy_copy(c->batch) : NULL;
@@ -47,8 +44,6 @@ static void applied(struct lmdb_file *f, struct store_commit *c, size_t mark)
         lmdb_answer(f, c, STORE_FULL);
         lmdb_group_again(f); /* takes it back */
     } else if (lazy) {
-        tell_lazy(f, c, mark);
-        g->v[g->n - 1].hints_end = g->hints.keys.len;
         lmdb_answer(f, c, STORE_OK);
     }
 }
@@ -104,11 +99,10 @@ static void take(struct lmdb_file *f, struct store_commit *c)
         lmdb_refresh_free(f->db);
         return;
     }
-    size_t mark = g->hints.keys.len;
     bool dirty = false;
     enum store_rc rc = lmdb_group_apply(f, c->batch, &c->failed_op, &dirty);
     if (rc == STORE_OK)
-        applied(f, c, mark);
+        applied(f, c);
     else
         refused(f, c, rc, dirty);
 }
@@ -122,7 +116,7 @@ static void raise_generations(struct lmdb_file *f)
     unsigned kinds = 0;
     for (size_t i = 0; i < g->n; i++)
         kinds |= 1u << (g->v[i].waits ? g->v[i].waits->batch->part.kind
-                                      : lmdb_lazy_part(g->v[i].lazy).kind);
+                                      : lmdb_lazy_batch(g->v[i].lazy)->part.kind);
     for (unsigned k = 0; k < PART_KINDS; k++)
         if (kinds & (1u << k))
             atomic_fetch_add(&board->generation[k], 1);
@@ -138,7 +132,9 @@ static void group_done(struct lmdb_file *f)
         struct lmdb_entry *e = &g->v[i];
         hints_fire(&g->hints, mark, e->hints_end, w);
         mark = e->hints_end;
-        if (e->waits && e->waits->rc == STORE_OK)
+        if (e->lazy)
+            watches_batch(w, lmdb_lazy_batch(e->lazy));
+        else if (e->waits->rc == STORE_OK)
             watches_batch(w, e->waits->batch);
     }
     hints_end(&g->hints, 0, w);
@@ -199,9 +195,10 @@ static void maybe_commit(struct lmdb_file *f, bool idle)
 {
     struct lmdb_group *g = &f->group;
     bool lazy_due = idle && lazy_left_ms(g) == 0;
+    /* lazy ones from a failed commit: try again */
     if (!g->txn && g->n && (lazy_due || atomic_load(&f->closing)))
-        (void)lmdb_group_again(f); /* lazy ones from a failed commit: try again */
-    if (g->txn && g->n == 0) {     /* all were refused */
+        (void)lmdb_group_again(f);
+    if (g->txn && g->n == 0) { /* all were refused */
         mdb_txn_abort(g->txn);
         g->txn = NULL;
         g->pages = 0;

@@ -1,10 +1,11 @@
 /* lmdb_env.c: one LMDB file: opening it, and room on the disk before it is needed.
  *
- * LMDB extends its file by writing past the end, so a full disk would show itself only in the middle of a commit. We
- * allocate ahead instead (fallocate) and keep LMDB_RESERVE more than the transaction at hand can take: puts need all of
- * it, deletes may go into it. So a put on a full disk is refused before anything was written, and deletes still work;
- * the pages they free are what later puts reuse. Once there is space again, the next put restores the reserve.
- * Where the file system has no fallocate, the free space is asked for instead, which is nearly as good. */
+ * LMDB extends its file by writing past the end, so a full disk would show itself only in the
+ * middle of a commit. We allocate ahead instead (fallocate) and keep LMDB_RESERVE more than the
+ * transaction at hand can take: puts need all of it, deletes may go into it. So a put on a full
+ * disk is refused before anything was written, and deletes still work; the pages they free are what
+ * later puts reuse. Once there is space again, the next put restores the reserve. Where the file
+ * system has no fallocate, the free space is asked for instead, which is nearly as good. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,10 +18,10 @@
 #define LMDB_MAP_MAX (256ull << 30) /* the most a file can grow to; only address space is taken */
 #define LMDB_MAP_MIN (1ull << 30)   /* below, better not to start than to fill up soon */
 #define LMDB_READERS 512 /* slots: snapshots, reading threads, other processes that check */
-#define LMDB_RESERVE \
-    (16ull << 20) /* for deletes on a full disk: a batch of 512 in a tree of depth 5 takes 10 MiB */
-#define LMDB_STEP \
-    (16ull << 20) /* the file grows by this: an allocation for every thousandth message or so */
+/* for deletes on a full disk: a batch of 512 in a tree of depth 5 takes 10 MiB */
+#define LMDB_RESERVE (16ull << 20)
+/* the file grows by this: an allocation for every thousandth message or so */
+#define LMDB_STEP        (16ull << 20)
 #define LMDB_RANGE_PAGES 256 /* thought for a range delete: what it frees it does not write */
 #define LMDB_SLACK_PAGES 64  /* a transaction's free list, roots, rounding */
 
@@ -92,8 +93,8 @@ enum rc lmdb_file_open(struct lmdb_file *f, struct lmdb *db, const char *name, s
     if (rc)
         return fail(f, rc, "open", err);
     int dead = 0;
-    rc = mdb_reader_check(f->env,
-                          &dead); /* readers that died with their process keep pages from reuse */
+    /* readers that died with their process keep pages from reuse */
+    rc = mdb_reader_check(f->env, &dead);
     if (!rc)
         rc = check_format(f);
     if (rc)
@@ -159,8 +160,8 @@ MDB_env *lmdb_env_readonly(int dir_fd, const char *name, unsigned flags, MDB_dbi
 size_t lmdb_pages_for(const struct lmdb_file *f, const struct store_batch *b, MDB_txn *txn)
 {
     MDB_stat st = {0};
-    size_t per_op = mdb_stat(txn, f->dbi, &st) == 0 ? st.ms_depth + 2
-                                                    : 8; /* the path is copied, a page may split */
+    /* the path is copied, a page may split */
+    size_t per_op = mdb_stat(txn, f->dbi, &st) == 0 ? st.ms_depth + 2 : 8;
     size_t pages = 0;
     for (size_t i = 0; i < b->n; i++) {
         const struct store_op *op = &b->ops[i];
@@ -233,8 +234,9 @@ static bool free_inside(struct lmdb_file *f, size_t pages)
         f->free_pages = count_free_pages(f);
         f->free_counted_ms = now;
     }
-    /* Some are too scattered for a long value, some still wait for a reader: a wide margin. If LMDB has to write past
-     * the end all the same, the commit fails before its sync and nothing happened. */
+    /* Some are too scattered for a long value, some still wait for a reader: a wide margin. If LMDB
+     * has to write past the end all the same, the commit fails before its sync and nothing
+     * happened. */
     return f->free_pages >= 4 * pages + LMDB_RESERVE / f->page_size;
 }
 
@@ -249,8 +251,8 @@ bool lmdb_room(struct lmdb_file *f, size_t pages, bool deletes)
         return true;
     if (want <= info.me_mapsize) {
         if (!f->no_fallocate && allocate(f, want)) {
-            lmdb_refresh_free(
-                f->db); /* whoever lets mail in must not learn of it half a second later */
+            /* whoever lets mail in must not learn of it half a second later */
+            lmdb_refresh_free(f->db);
             return true;
         }
         if (f->no_fallocate && free_space(f, LMDB_RESERVE + pages * f->page_size))

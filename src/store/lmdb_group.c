@@ -1,4 +1,5 @@
-/* lmdb_group.c: the batches in the open write transaction, in their order, so that it can be made again without one of them. */
+/* lmdb_group.c: the batches in the open write transaction, in their order, so that it can be made
+ * again without one of them. */
 #include <stdlib.h>
 
 #include "store/lmdb.h"
@@ -19,9 +20,9 @@ static str_t copy(char **to, str_t s)
     return out;
 }
 
-part_t lmdb_lazy_part(const struct lmdb_lazy *l)
+const struct store_batch *lmdb_lazy_batch(const struct lmdb_lazy *l)
 {
-    return l->batch.part;
+    return &l->batch;
 }
 
 struct lmdb_lazy *lmdb_lazy_copy(const struct store_batch *b)
@@ -88,7 +89,8 @@ bool lmdb_group_add(struct lmdb_group *g, struct store_commit *waits, struct lmd
     return true;
 }
 
-/* Everybody who still waits gets `rc`; lazy copies are kept if `keep_lazy`. The transaction is over. */
+/* Everybody who still waits gets `rc`; lazy copies are kept if `keep_lazy`. The transaction is
+ * over. */
 void lmdb_group_fail(struct lmdb_file *f, enum store_rc rc, bool keep_lazy)
 {
     struct lmdb_group *g = &f->group;
@@ -135,31 +137,29 @@ static bool begin(struct lmdb_file *f)
     int rc = mdb_txn_begin(f->env, NULL, 0, &g->txn);
     if (rc == 0)
         return true;
-    lmdb_group_stop(f, "begin a transaction", rc,
-                    STORE_STOPPED); /* nothing of the group reached the disk */
+    /* nothing of the group reached the disk */
+    lmdb_group_stop(f, "begin a transaction", rc, STORE_STOPPED);
     return false;
 }
 
 /* Applies one entry again. False: the transaction is spoiled. */
 static bool apply_again(struct lmdb_file *f, struct lmdb_entry *e)
 {
-    struct lmdb_group *g = &f->group;
     bool dirty = false;
     size_t failed = 0;
     if (e->waits) {
         e->waits->rc = lmdb_group_apply(f, e->waits->batch, &e->waits->failed_op, &dirty);
     } else {
-        size_t mark = g->hints.keys.len;
         enum store_rc rc = lmdb_group_apply(f, &e->lazy->batch, &failed, &dirty);
-        hints_drop(&g->hints, mark); /* told already */
         if (rc != STORE_OK || !same_numbers(e->lazy))
             return false;
     }
-    e->hints_end = g->hints.keys.len;
+    e->hints_end = f->group.hints.keys.len;
     return !dirty;
 }
 
-/* A new transaction with all entries in it, in place of a spoiled one. False: the engine stopped. */
+/* A new transaction with all entries in it, in place of a spoiled one. False: the engine
+ * stopped. */
 bool lmdb_group_again(struct lmdb_file *f)
 {
     struct lmdb_group *g = &f->group;

@@ -1,5 +1,5 @@
-/* lmdb_inbox.c: how batches reach the commit thread: many submitters push, one thread takes all; no lock, and a system call
- * only if the thread sleeps. */
+/* lmdb_inbox.c: how batches reach the commit thread: many submitters push, one thread takes all; no
+ * lock, and a system call only if the thread sleeps. */
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>

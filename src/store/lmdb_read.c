@@ -1,8 +1,9 @@
 /* lmdb_read.c: read transactions, gets, scans, snapshots.
  *
- * A read transaction pins the pages of its snapshot, so none stays open: it is taken from a pool, renewed (which costs no
- * system call and no lock of LMDB), and reset when the call ends; only snapshots live longer, bounded by their age. Values
- * are checked where they are mapped, then copied out. */
+ * A read transaction pins the pages of its snapshot, so none stays open: it is taken from a pool,
+ * renewed (which costs no system call and no lock of LMDB), and reset when the call ends; only
+ * snapshots live longer, bounded by their age. Values are checked where they are mapped, then
+ * copied out. */
 #include <stdlib.h>
 
 #include "store/lmdb.h"
@@ -170,8 +171,9 @@ static bool scan_row(struct lmdb_file *f, const struct store_scan *q, struct pag
 {
     part_t part;
     str_t key = STR_NONE, value = STR_NONE;
+    /* not a row of anybody's: checked by `check` */
     if (!record_split(str(k), &part, &key))
-        return true; /* not a row of anybody's: checked by `check` */
+        return true;
     bool damaged = !q->keys_only && !record_open(str(k), str(v), &value);
     if (damaged)
         log_damage(f, part, key);

@@ -55,8 +55,8 @@ static enum store_rc tx_put(struct apply_tx *tx, str_t raw, str_t value)
 {
     struct lmdb_tx *t = tx_of(tx);
     MDB_val key = val(raw), room = {value.len + RECORD_SUM, NULL};
-    int rc =
-        mdb_put(t->txn, t->f->dbi, &key, &room, MDB_RESERVE); /* written straight into the page */
+    /* written straight into the page */
+    int rc = mdb_put(t->txn, t->f->dbi, &key, &room, MDB_RESERVE);
     if (rc != 0)
         return result(t, rc);
     char *to = room.mv_data;
@@ -95,9 +95,9 @@ static enum store_rc tx_del_range(struct apply_tx *tx, part_t part, str_t from, 
     rc = mdb_cursor_get(c, &key, NULL, MDB_SET_RANGE);
     while (rc == 0 && str_cmp(str(key), end) < 0) {
         rc = del_here(t, c, key);
+        /* after a delete: the one that took its place */
         if (rc == 0)
-            rc = mdb_cursor_get(c, &key, NULL,
-                                MDB_NEXT); /* after a delete: the one that took its place */
+            rc = mdb_cursor_get(c, &key, NULL, MDB_NEXT);
     }
     mdb_cursor_close(c);
     return rc == MDB_NOTFOUND ? STORE_OK : result(t, rc);

@@ -1,8 +1,8 @@
 /* memory.c: the engine for tests: persistent trees under one mutex (see memory_tree.h).
  *
- * `root` is what batches see, `durable` what the imagined disk has and reads see, `lazy` the states after each lazy batch
- * since, of which a crash keeps a prefix. Reads do not see lazy batches, so that nobody comes to rely on what only happens
- * to be so. Hints and done run under the mutex. */
+ * `root` is what batches see, `durable` what the imagined disk has and reads see, `lazy` the states
+ * after each lazy batch since, of which a crash keeps a prefix. Reads do not see lazy batches, so
+ * that nobody comes to rely on what only happens to be so. Hints and done run under the mutex. */
 #include <stdlib.h>
 #include <time.h>
 

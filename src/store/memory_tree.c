@@ -1,5 +1,5 @@
-/* memory_tree.c: a persistent treap. Recursion goes as deep as the tree, which is a small multiple of log n.
- * Memory that cannot be had stops the process: this is for tests. */
+/* memory_tree.c: a persistent treap. Recursion goes as deep as the tree, which is a small multiple
+ * of log n. Memory that cannot be had stops the process: this is for tests. */
 #include "store/memory_tree.h"
 
 #include <stdlib.h>

@@ -1,6 +1,7 @@
-/* memory_tree.h: an ordered map that never changes: each change makes a new root that shares what is unchanged with the
- * old one. So a snapshot, the state before a batch and the state on the imagined disk are each just a root that is held.
- * A treap; the priority is a hash of the key, so the shape depends on the keys alone. Not thread-safe. */
+/* memory_tree.h: an ordered map that never changes: each change makes a new root that shares what
+ * is unchanged with the old one. So a snapshot, the state before a batch and the state on the
+ * imagined disk are each just a root that is held. A treap; the priority is a hash of the key, so
+ * the shape depends on the keys alone. Not thread-safe. */
 #ifndef STORE_MEMORY_TREE_H
 #define STORE_MEMORY_TREE_H
 
@@ -19,8 +20,8 @@ struct tree_row {
     uint32_t sum;
 };
 bool tree_get(const struct tree *t, str_t key, struct tree_row *out);
-bool tree_from(const struct tree *t, str_t key, bool after,
-               struct tree_row *out); /* the first >= key, or > key if `after` */
+/* the first >= key, or > key if `after` */
+bool tree_from(const struct tree *t, str_t key, bool after, struct tree_row *out);
 bool tree_below(const struct tree *t, str_t key, struct tree_row *out); /* the last < key */
 
 #endif

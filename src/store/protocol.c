@@ -1,7 +1,8 @@
 /* protocol.c: see protocol.h. The commit, which is the hot path, is in protocol_commit.c.
  *
- * Encoders write to a buf and decoders read with a cursor; both have errors that stick, so each function reads as the list of
- * its fields with one question at the end. Limits are asked for where the field is read. */
+ * Encoders write to a buf and decoders read with a cursor; both have errors that stick, so each
+ * function reads as the list of its fields with one question at the end. Limits are asked for where
+ * the field is read. */
 #include "store/protocol.h"
 
 /* A key or the bound of a range: at most STORE_KEY_MAX. */

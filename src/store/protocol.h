@@ -1,26 +1,38 @@
-/* protocol.h: what the core role and its clients say to each other inside the frames of sys/channel.h.
+/* protocol.h: what the core role and its clients say to each other inside the frames of
+ * sys/channel.h.
  *
- * A request is a frame of one of the types below; its reply has the same type with STORE_MSG_REPLY set and begins with a
- * u8 (enum store_rc; for the login messages enum rc). Every field is bounded here, on both sides; a message that does not
- * decode exactly, to its last byte, is malformed: core ends the channel, a client takes it as no answer.
+ * A request is a frame of one of the types below; its reply has the same type with STORE_MSG_REPLY
+ * set and begins with a u8 (enum store_rc; for the login messages enum rc). Every field is bounded
+ * here, on both sides; a message that does not decode exactly, to its last byte, is malformed: core
+ * ends the channel, a client takes it as no answer.
  *
- *     head          u8 flags (1: a session token follows), u32 ms until the deadline (0: none), [16 bytes token]
+ *     head          u8 flags (1: a session token follows), u32 ms until the deadline (0: none), [16
+ *                   bytes token]
  *     part          u8 kind, u64 id
- *     HELLO         u16 version                          -> rc, u16 version, and the board's descriptor
- *     COMMIT        head, part, u8 lazy, u16 n, n ops    -> OK: u64 for each ADD and PUT_NEXT, in order; CONFLICT: u32 index
- *     GET           head, part, u16 n, n keys            -> u16 n, n times: u8 absent 0, present 1, damaged 2; value if 1
- *     SCAN          head, part, u64 snapshot, u8 flags, u32 rows, from, end -> u8 more, u32 n, n times: u8 damaged, key, value
+ *     HELLO         u16 version                          -> rc, u16 version, and the board's
+ *                                                        descriptor
+ *     COMMIT        head, part, u8 lazy, u16 n, n ops    -> OK: u64 for each ADD and PUT_NEXT, in
+ *                                                        order; CONFLICT: u32 index
+ *     GET           head, part, u16 n, n keys            -> u16 n, n times: u8 absent 0, present 1,
+ *                                                        damaged 2; value if 1
+ *     SCAN          head, part, u64 snapshot, u8 flags, u32 rows, from, end -> u8 more, u32 n, n
+ *                   times: u8 damaged, key, value
  *     SNAPSHOT_OPEN head, part                           -> u64 id
  *     SNAPSHOT_CLOSE head, u64 id                        -> rc
  *     WATCH         head, u8 index, part, prefix         -> rc; from then on notices HINTS
- *     HINTS         (notice) any number of: u8 index, u8 kind (put 0, deleted 1, lost 2), u16 key, u16 value
- *     HINT_ACK      u32 bytes of HINTS that were handled -> rc. Core keeps at most STORE_HINTS_UNACKED on their way: over it the
+ *     HINTS         (notice) any number of: u8 index, u8 kind (put 0, deleted 1, lost 2), u16 key,
+ *                   u16 value
+ *     HINT_ACK      u32 bytes of HINTS that were handled -> rc. Core keeps at most
+ *                                                        STORE_HINTS_UNACKED on their way: over it
+ *                                                        the
  *                   watch gets "lost" when there is room again. So a slow watcher never holds core.
- *     LOGIN         head, u8 family, 16 bytes address, name, password -> rc; OK: u64 account, 16 bytes token
+ *     LOGIN         head, u8 family, 16 bytes address, name, password -> rc; OK: u64 account, 16
+ *                   bytes token; PERM: u32 ms for which the answer is to be held back
  *     LOGOUT        head (with token)                    -> rc
  *     SET_PASSWORD  head, u64 account, password          -> rc
  *
- * Keys have a u16 length before them, values a u32. Pure functions: no I/O, nothing kept. Slices decoded point into the input. */
+ * Keys have a u16 length before them, values a u32. Pure functions: no I/O, nothing kept. Slices
+ * decoded point into the input. */
 #ifndef STORE_PROTOCOL_H
 #define STORE_PROTOCOL_H
 
@@ -51,12 +63,12 @@ enum store_msg {
 
 #define STORE_TOKEN_LEN 16
 #define STORE_GET_KEYS  512 /* keys in one multi-get, as ops in a batch */
-#define STORE_SCAN_ROWS \
-    32768 /* rows in one page: their fields and a page of bytes stay within a frame */
+/* rows in one page: their fields and a page of bytes stay within a frame */
+#define STORE_SCAN_ROWS  32768
 #define STORE_WATCHES    16   /* of one client */
 #define STORE_HINT_VALUE 4096 /* a longer value is left out of its hint */
-#define STORE_HINTS_UNACKED \
-    (1 << 20) /* bytes of hints on their way to one client: a tenth of a second of a busy queue */
+/* bytes of hints on their way to one client: a tenth of a second of a busy queue */
+#define STORE_HINTS_UNACKED  (1 << 20)
 #define STORE_HINTS_ACK      (128 << 10) /* a client acknowledges after so many */
 #define STORE_NAME_MAX       448         /* login name: STORE_KEY_MAX less the row's prefix */
 #define STORE_PASSWORD_MAX   1024 /* bytes; hashing cost does not depend on it, memory does */
@@ -74,8 +86,8 @@ bool store_part_decode(struct cursor *c, part_t *part);
 
 /* ---- commit ---- */
 
-/* The first values from this size on are sent from where they lie; the others are copied between the fields. A full batch of
- * content is 16 chunks of 64 KiB. */
+/* The first values from this size on are sent from where they lie; the others are copied between
+ * the fields. A full batch of content is 16 chunks of 64 KiB. */
 #define STORE_INLINE_VALUE 4096
 #define STORE_BIG_VALUES   15
 #define STORE_COMMIT_IOV   (2 * STORE_BIG_VALUES + 1) /* sys/channel.c takes 32 */

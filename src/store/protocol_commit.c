@@ -1,7 +1,8 @@
 /* protocol_commit.c: COMMIT and its reply. See protocol.h.
  *
- * A message of 10 KiB is one such frame; it is the hot path. The sender copies only small fields and hands out big values where
- * they lie; the receiver copies the frame once and takes it apart in place. */
+ * A message of 10 KiB is one such frame; it is the hot path. The sender copies only small fields
+ * and hands out big values where they lie; the receiver copies the frame once and takes it apart in
+ * place. */
 #include "base/err.h"
 #include "store/protocol.h"
 
@@ -26,20 +27,21 @@ static bool op_has_number(enum store_op_kind kind)
     return kind == STORE_ADD || kind == STORE_PUT_NEXT;
 }
 
-/* The limits of store.h, which store_submit asks for as well: here they keep a frame from being taken for more than it is. */
+/* The limits of store.h, which store_submit asks for as well: here they keep a frame from being
+ * taken for more than it is. */
 static bool op_within_limits(const struct store_op *op)
 {
     size_t value_max = op->kind == STORE_DELETE_RANGE ? STORE_KEY_MAX : STORE_VALUE_MAX;
-    size_t key_min =
-        op->kind == STORE_DELETE_RANGE ? 0 : 1; /* a range may begin at the beginning */
+    /* a range may begin at the beginning */
+    size_t key_min = op->kind == STORE_DELETE_RANGE ? 0 : 1;
     return op->key.len >= key_min && op->key.len <= STORE_KEY_MAX && op->value.len <= value_max &&
            (op->kind != STORE_PUT_NEXT || op->prefix.len + 8 <= STORE_KEY_MAX);
 }
 
 static size_t op_bytes(const struct store_op *op)
 {
-    return op->key.len + op->value.len +
-           op->prefix.len; /* as store.h counts; unused fields are empty */
+    /* as store.h counts; unused fields are empty */
+    return op->key.len + op->value.len + op->prefix.len;
 }
 
 /* ---- the client's side ---- */

@@ -1,11 +1,13 @@
-/* record.h: how rows look inside an engine: partition prefix before the key, checksum after the value.
+/* record.h: how rows look inside an engine: partition prefix before the key, checksum after the
+ * value.
  *
  *     raw key   kind + 1 (one byte), for PART_USER and PART_QUEUE the id (u64), then the key
  *     record    the value, then u32 CRC-32C over raw key and value
  *
- * The prefix keeps the order of keys within a partition, and no prefix begins another, so a partition is one range of raw
- * keys. The first byte 0 is the engine's own. Because the checksum covers the raw key, a record that ended up under another
- * key or in another partition is found out as well as one with a flipped bit. Integers are big-endian. */
+ * The prefix keeps the order of keys within a partition, and no prefix begins another, so a
+ * partition is one range of raw keys. The first byte 0 is the engine's own. Because the checksum
+ * covers the raw key, a record that ended up under another key or in another partition is found out
+ * as well as one with a flipped bit. Integers are big-endian. */
 #ifndef STORE_RECORD_H
 #define STORE_RECORD_H
 
@@ -20,7 +22,8 @@ _Static_assert(RECORD_KEY_MAX <= 511, "LMDB takes no longer keys");
 
 bool record_part_valid(part_t part); /* a known kind, and id 0 where the kind has none */
 
-/* Raw keys, written to `out`. record_end: where a range ends, for an empty `end` the end of the partition. */
+/* Raw keys, written to `out`. record_end: where a range ends, for an empty `end` the end of the
+ * partition. */
 str_t record_key(part_t part, str_t key, char out[static RECORD_KEY_MAX]);
 str_t record_end(part_t part, str_t end, char out[static RECORD_KEY_MAX]);
 /* Takes a raw key apart; *key points into it. False: not a raw key of any partition. */

@@ -2,9 +2,11 @@
  *
  * What can happen to a request, and what it becomes:
  *     not sent before its deadline           STORE_DOWN      nothing happened
- *     sent, then core died or was too slow   a commit: STORE_UNKNOWN; a read is sent again until its deadline, then STORE_DOWN
+ *     sent, then core died or was too slow   a commit: STORE_UNKNOWN; a read is sent again until
+ *                                            its deadline, then STORE_DOWN
  *     an answer that does not decode         the same as no answer
- * A login's session lives in core's memory: with a new socket it is gone, and everything on it is STORE_DOWN. */
+ * A login's session lives in core's memory: with a new socket it is gone, and everything on it is
+ * STORE_DOWN. */
 #include <stdlib.h>
 #include <time.h>
 
@@ -13,8 +15,8 @@
 
 enum {
     COMMIT_MS = 30000, /* store.h promises it */
-    READ_MS =
-        10000, /* a restart of core takes less than a second; who reads has a person or an SMTP peer waiting */
+    /* a restart of core takes less than a second; who reads has a person or an SMTP peer waiting */
+    READ_MS = 10000,
     POST_MS = 5000,
     CLOSE_MS = 5000, /* how long a store being closed waits for commits under way */
 };
@@ -43,7 +45,8 @@ static bool session_over(const struct remote_view *v)
 
 /* ---- commits ---- */
 
-/* Freed when both the sending and the answer are over: the answer may overtake channel_send, which still looks at its pieces. */
+/* Freed when both the sending and the answer are over: the answer may overtake channel_send, which
+ * still looks at its pieces. */
 struct remote_commit {
     struct channel_call call;
     _Atomic int parts;
@@ -201,7 +204,8 @@ static void posted_done(struct channel_call *call)
     free(call);
 }
 
-void remote_post(struct remote *r, enum store_msg type, const struct buf *request)
+void remote_post(struct remote *r, enum store_msg type, const struct buf *request,
+                 int64_t deadline_ms)
 {
     struct channel_call *call = malloc(sizeof *call);
     if (call == NULL || request->failed) {
@@ -209,7 +213,7 @@ void remote_post(struct remote *r, enum store_msg type, const struct buf *reques
         return;
     }
     struct iovec iov = {.iov_base = request->ptr, .iov_len = request->len};
-    *call = (struct channel_call){.done = posted_done, .deadline_ms = sys_mono_ms() + POST_MS};
+    *call = (struct channel_call){.done = posted_done, .deadline_ms = deadline_ms};
     channel_send(r->ch, (uint8_t)type, &iov, 1, call);
 }
 
@@ -221,7 +225,7 @@ static void remote_snapshot_close(struct store *s, uint64_t id)
     buf_init(&request, REQUEST_MAX);
     store_head_encode(&request, &head);
     buf_u64(&request, id);
-    remote_post(v->remote, STORE_MSG_SNAPSHOT_CLOSE, &request);
+    remote_post(v->remote, STORE_MSG_SNAPSHOT_CLOSE, &request, sys_mono_ms() + POST_MS);
     buf_free(&request);
 }
 
@@ -234,7 +238,7 @@ static void session_close(struct remote_view *v)
     buf_init(&request, REQUEST_MAX);
     store_head_encode(&request, &head);
     if (!session_over(v))
-        remote_post(v->remote, STORE_MSG_LOGOUT, &request);
+        remote_post(v->remote, STORE_MSG_LOGOUT, &request, sys_mono_ms() + POST_MS);
     buf_free(&request);
     explicit_bzero(v, sizeof *v);
     free(v);
@@ -248,7 +252,8 @@ static void remote_close(struct store *s)
         return;
     }
     struct remote *r = v->remote;
-    /* Only at the end of a role: looking every two milliseconds costs less than a lock in every commit. */
+    /* Only at the end of a role: looking every two milliseconds costs less than a lock in every
+     * commit. */
     int64_t until = sys_mono_ms() + CLOSE_MS;
     while (atomic_load(&r->commits) > 0 && sys_mono_ms() < until)
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);

@@ -1,5 +1,6 @@
-/* remote_impl.h: what the files of the remote store share. remote.c: commits and reads; remote_watch.c: what happens when the
- * socket is new (the board, watches) and hints; remote_login.c: sessions and passwords. */
+/* remote_impl.h: what the files of the remote store share. remote.c: commits and reads;
+ * remote_watch.c: what happens when the socket is new (the board, watches) and hints;
+ * remote_login.c: sessions and passwords. */
 #ifndef STORE_REMOTE_IMPL_H
 #define STORE_REMOTE_IMPL_H
 
@@ -34,8 +35,8 @@ struct remote {
     struct channel *ch;
     _Atomic uint64_t attaches; /* sockets so far */
     _Atomic size_t commits;    /* under way */
-    struct store_board
-        *board; /* a page of ours; core's board is mapped over it whenever there is a new one */
+    /* a page of ours; core's board is mapped over it whenever there is a new one */
+    struct store_board *board;
     _Atomic bool board_lost;    /* core's could not be mapped */
     struct store_board unknown; /* given out then */
     pthread_mutex_t watch_lock; /* of adding a watch */
@@ -44,12 +45,14 @@ struct remote {
 };
 
 struct store_head remote_head(const struct remote_view *v, int64_t timeout_ms);
-/* Sends and waits; repeated over a new socket if core died meanwhile, so only for what can be repeated. The reply, whose type
- * is right, lies in the arena. STORE_DOWN, or STORE_LIMIT if the arena is full. */
+/* Sends and waits; repeated over a new socket if core died meanwhile, so only for what can be
+ * repeated. The reply, whose type is right, lies in the arena. STORE_DOWN, or STORE_LIMIT if the
+ * arena is full. */
 enum store_rc remote_call(struct remote_view *v, enum store_msg type, const struct buf *request,
                           int64_t timeout_ms, struct arena *a, str_t *reply);
 /* Sends and forgets; the answer does not matter. */
-void remote_post(struct remote *r, enum store_msg type, const struct buf *request);
+void remote_post(struct remote *r, enum store_msg type, const struct buf *request,
+                 int64_t deadline_ms);
 
 void remote_attached(void *remote);
 void remote_notice(void *remote, uint8_t type, str_t payload, int fd);

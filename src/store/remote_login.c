@@ -5,12 +5,13 @@
 #include "sys/clock.h"
 
 enum {
-    LOGIN_MS = 40000, /* a full queue of checks, and the delay after failures, pass within it */
+    LOGIN_MS = 40000, /* a full queue of checks passes within it, on a busy machine too */
     REQUEST_MAX = STORE_NAME_MAX + STORE_PASSWORD_MAX + 64,
     REPLY_ARENA = 4096,
 };
 
-/* One question and its answer; not repeated when core dies: a person can. Passwords do not stay in freed memory. */
+/* One question and its answer; not repeated when core dies: a person can. Passwords do not stay in
+ * freed memory. */
 static bool ask(struct remote *r, enum store_msg type, struct buf *request, struct arena *a,
                 str_t *reply)
 {
@@ -47,14 +48,17 @@ static struct store *session_new(struct remote *r, uint64_t attach, str_t token)
 }
 
 static enum rc login_answer(struct remote *r, str_t reply, uint64_t *account,
-                            struct store **session)
+                            struct store **session, uint32_t *hold_ms)
 {
-    /* The socket the answer came through, or (core died this moment) the next one, where core will not know the session. */
+    /* The socket the answer came through, or (core died this moment) the next one, where core will
+     * not know the session. */
     uint64_t attach = atomic_load(&r->attaches);
     struct cursor c = cursor_of(reply);
     uint8_t rc = cursor_u8(&c);
-    if (rc == RC_PERM && cursor_end(&c))
-        return RC_PERM;
+    if (rc == RC_PERM) {
+        *hold_ms = cursor_u32(&c);
+        return cursor_end(&c) ? RC_PERM : RC_TEMP;
+    }
     if (rc != RC_OK)
         return RC_TEMP;
     *account = cursor_u64(&c);
@@ -67,7 +71,7 @@ static enum rc login_answer(struct remote *r, str_t reply, uint64_t *account,
 
 enum rc store_remote_login(struct store *remote, str_t name, str_t password,
                            const struct netaddr *from, uint64_t *account, struct store **session,
-                           struct err *err)
+                           uint32_t *hold_ms, struct err *err)
 {
     struct remote_view *v = (struct remote_view *)(void *)remote;
     struct remote *r = v->remote;
@@ -79,6 +83,7 @@ enum rc store_remote_login(struct store *remote, str_t name, str_t password,
     };
     *account = 0;
     *session = NULL;
+    *hold_ms = 0;
     if (name.len > STORE_NAME_MAX || password.len > STORE_PASSWORD_MAX)
         return refused(RC_PERM, err); /* nobody has such a one */
     struct buf request;
@@ -90,7 +95,7 @@ enum rc store_remote_login(struct store *remote, str_t name, str_t password,
     arena_init(&a, REPLY_ARENA);
     store_login_encode(&request, &q);
     enum rc rc = ask(r, STORE_MSG_LOGIN, &request, &a, &reply)
-                     ? login_answer(r, reply, account, session)
+                     ? login_answer(r, reply, account, session, hold_ms)
                      : RC_TEMP;
     arena_free(&a);
     return rc == RC_OK ? RC_OK : refused(rc, err);

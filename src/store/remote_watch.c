@@ -1,9 +1,12 @@
-/* remote_watch.c: what a remote store keeps across sockets: core's board, and the watches. See remote.h.
+/* remote_watch.c: what a remote store keeps across sockets: core's board, and the watches. See
+ * remote.h.
  *
- * The board is a page of ours over which core's memory is mapped, read-only, each time a socket is new: its address never changes,
- * so nobody can hold a board that was unmapped. HELLO is the first request on every socket and core answers in order, so whatever
- * is read through a socket is read with that core's board in place; a new core begins with generations of its own, far from
- * all former ones. So nothing that was cached under another core, or before there was one, ever matches. */
+ * The board is a page of ours over which core's memory is mapped, read-only, each time a socket is
+ * new: its address never changes, so nobody can hold a board that was unmapped. HELLO is the first
+ * request on every socket and core answers in order, so whatever is read through a socket is read
+ * with that core's board in place; a new core begins with generations of its own, far from all
+ * former ones. So nothing that was cached under another core, or before there was one, ever
+ * matches. */
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -125,6 +128,7 @@ void remote_attached(void *remote)
     struct buf request;
     buf_init(&request, SMALL_MAX);
     atomic_fetch_add(&r->attaches, 1);
+    r->hints_unacked = 0; /* a new core has sent none yet */
     buf_u16(&request, STORE_PROTOCOL_VERSION);
     greet(r, STORE_MSG_HELLO, &request, NULL);
     for (size_t i = 0; i < STORE_WATCHES; i++) {
@@ -161,8 +165,9 @@ enum store_rc remote_watch(struct store *s, part_t part, str_t prefix, store_hin
                            void *user)
 {
     struct remote_view *v = (struct remote_view *)(void *)s;
+    /* core says the same; a session ends, and watches are for the life of a store */
     if (v->session)
-        return STORE_DENIED; /* core says the same; a session ends, and watches are for the life of a store */
+        return STORE_DENIED;
     struct remote_watch *w = watch_new(v->remote, part, prefix, fn, user);
     if (w == NULL)
         return STORE_LIMIT;
@@ -191,7 +196,8 @@ static void hint_ack(struct remote *r, size_t bytes)
         return;
     buf_init(&request, SMALL_MAX);
     buf_u32(&request, (uint32_t)r->hints_unacked);
-    remote_post(r, STORE_MSG_HINT_ACK, &request);
+    /* to the core that sent them, or to none */
+    remote_post(r, STORE_MSG_HINT_ACK, &request, sys_mono_ms());
     buf_free(&request);
     r->hints_unacked = 0;
 }

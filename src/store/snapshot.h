@@ -1,7 +1,8 @@
 /* snapshot.h: the open snapshots of an engine by id, each with what the engine reads through.
  *
- * A snapshot is used by one thread at a time: snapshots_take waits for its turn. Ids are not reused. One that is too old is
- * gone for new uses at once, and let go of as soon as its last use ends. Thread-safe. */
+ * A snapshot is used by one thread at a time: snapshots_take waits for its turn. Ids are not
+ * reused. One that is too old is gone for new uses at once, and let go of as soon as its last use
+ * ends. Thread-safe. */
 #ifndef STORE_SNAPSHOT_H
 #define STORE_SNAPSHOT_H
 
@@ -9,8 +10,9 @@
 
 #include "store/store.h"
 
-#define SNAPSHOTS_MAX \
-    128 /* open at once: some for each worker that lists a mailbox; one costs a slot of LMDB's reader table */
+/* open at once: some for each worker that lists a mailbox; one costs a slot of LMDB's reader
+ * table */
+#define SNAPSHOTS_MAX 128
 
 struct snapshot {
     uint64_t id; /* 0: free */
@@ -33,8 +35,8 @@ struct snapshots {
 
 void snapshots_init(struct snapshots *s, snapshot_drop_fn *drop, void *user);
 void snapshots_free(struct snapshots *s); /* drops all; nobody uses one any more */
-bool snapshots_add(struct snapshots *s, part_t part, void *what,
-                   uint64_t *id); /* false: too many */
+/* false: too many */
+bool snapshots_add(struct snapshots *s, part_t part, void *what, uint64_t *id);
 /* False: unknown, too old, or of another partition. */
 bool snapshots_take(struct snapshots *s, uint64_t id, part_t part, void **what);
 void snapshots_give(struct snapshots *s, uint64_t id);

@@ -1,4 +1,5 @@
-/* store.c: what every implementation shares: the batch builder, limits checked in one place, the blocking commit, leases. */
+/* store.c: what every implementation shares: the batch builder, limits checked in one place, the
+ * blocking commit, leases. */
 #include "store/store.h"
 
 #include <linux/futex.h>

@@ -1,7 +1,8 @@
-/* watch.h: who wants to hear of which rows, for engines. A table that only grows: firing takes no lock.
+/* watch.h: who wants to hear of which rows, for engines. A table that only grows: firing takes no
+ * lock.
  *
- * Hints of a range delete cannot be read off its batch, so the engine collects the keys it deletes in a struct hints and
- * fires them with the rest, once the batch counts. */
+ * Hints of a range delete cannot be read off its batch, so the engine collects the keys it deletes
+ * in a struct hints and fires them with the rest, once the batch counts. */
 #ifndef STORE_WATCH_H
 #define STORE_WATCH_H
 
@@ -32,7 +33,8 @@ void watches_init(struct watches *w);
 void watches_free(struct watches *w);
 enum store_rc watches_add(struct watches *w, part_t part, str_t prefix, store_hint_fn *fn,
                           void *user);
-/* Tells of every put and delete of a batch that was applied (its numbers are set), but for its range deletes. */
+/* Tells of every put and delete of a batch that was applied (its numbers are set), but for its
+ * range deletes. */
 void watches_batch(struct watches *w, const struct store_batch *b);
 
 /* Keys that range deletes removed. */
@@ -43,13 +45,14 @@ struct hints {
 
 void hints_init(struct hints *h);
 void hints_free(struct hints *h);
-void hints_add(struct hints *h, struct watches *w, part_t part,
-               str_t key); /* kept only if somebody watches it */
+/* kept only if somebody watches it */
+void hints_add(struct hints *h, struct watches *w, part_t part, str_t key);
 /* Tells of the keys collected between two lengths of h->keys. */
 void hints_fire(const struct hints *h, size_t from, size_t to, struct watches *w);
-/* Tells everybody to scan again if a key was lost since, then forgets what was collected from `from` on. */
+/* Tells everybody to scan again if a key was lost since, then forgets what was collected from
+ * `from` on. */
 void hints_end(struct hints *h, size_t from, struct watches *w);
-void hints_drop(struct hints *h,
-                size_t from); /* forgets keys silently; that one was lost is still told some time */
+/* forgets keys silently; that one was lost is still told some time */
+void hints_drop(struct hints *h, size_t from);
 
 #endif

@@ -1,7 +1,9 @@
-/* blocking.h: a thread says when it goes to sleep over an answer, so that whoever gave it its work can let another thread run
- * meanwhile. sys/server.h's workers listen; for all other threads this does nothing.
+/* blocking.h: a thread says when it goes to sleep over an answer, so that whoever gave it its work
+ * can let another thread run meanwhile. sys/server.h's workers listen; for all other threads this
+ * does nothing.
  *
- * wake_wait (futex.h), and with it channel_call, says so by itself; other waits of a handler should as well. */
+ * wake_wait (futex.h), and with it channel_call, says so by itself; other waits of a handler should
+ * as well. */
 #ifndef SYS_BLOCKING_H
 #define SYS_BLOCKING_H
 
@@ -13,7 +15,8 @@ struct blocking {
     void *user;
 };
 
-/* Of the thread, set once by its owner: thread-local because a wait deep in a library knows nothing of servers. */
+/* Of the thread, set once by its owner: thread-local because a wait deep in a library knows nothing
+ * of servers. */
 extern _Thread_local const struct blocking *blocking_listener;
 
 static inline void blocking_begin(void)

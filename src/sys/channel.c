@@ -1,4 +1,5 @@
-/* channel.c: the client side of channel.h: life, and the call that waits. How it works: channel_internal.h. */
+/* channel.c: the client side of channel.h: life, and the call that waits. How it works:
+ * channel_internal.h. */
 #include "sys/channel.h"
 
 #include <stdlib.h>
@@ -21,8 +22,8 @@ struct channel *channel_new(channel_notice_fn *notice, channel_attached_fn *atta
     ch->fd = ch->pending = -1;
     ch->first_free = CHANNEL_NO_SLOT;
     list_init(&ch->waiting);
-    pthread_mutexattr_t
-        spin; /* frames are written in microseconds: spin a little before sleeping */
+    /* frames are written in microseconds: spin a little before sleeping */
+    pthread_mutexattr_t spin;
     pthread_mutexattr_init(&spin);
     pthread_mutexattr_settype(&spin, PTHREAD_MUTEX_ADAPTIVE_NP);
     pthread_mutex_init(&ch->write, &spin);
@@ -99,7 +100,8 @@ static void waiter_done(struct channel_call *c)
     wake_set(&w->wake);
 }
 
-/* The deadline has passed: takes the call out of its place. False: somebody else is completing it this moment. */
+/* The deadline has passed: takes the call out of its place. False: somebody else is completing it
+ * this moment. */
 static bool withdraw(struct channel *ch, struct channel_call *c)
 {
     struct call_place *p = place(c);

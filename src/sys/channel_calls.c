@@ -3,8 +3,8 @@
 
 #include "sys/channel_internal.h"
 
-#define CALLS_MAX \
-    65536 /* in flight on one channel: far above the threads and commits of any role */
+/* in flight on one channel: far above the threads and commits of any role */
+#define CALLS_MAX 65536
 
 void call_complete(struct channel_call *c, enum rc rc)
 {

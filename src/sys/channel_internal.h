@@ -5,13 +5,14 @@
  *     channel_send.c    writing frames, or keeping them until there is a socket
  *     channel_reader.c  the thread that takes sockets over, reads replies, ends what is overdue
  *
- * Two locks. `write` is held while a frame is written, so that frames do not mix; who holds it sees a steady socket. `lock` guards
- * the tables and is held for moments only. Order: write, then lock.
+ * Two locks. `write` is held while a frame is written, so that frames do not mix; who holds it sees
+ * a steady socket. `lock` guards the tables and is held for moments only. Order: write, then lock.
  *
- * A call is in exactly one place: in the table of calls in flight (its slot and the slot's turn make its request id), in the list of
- * those waiting for a socket (with a copy of its frame), or completed. Whoever takes it out of its place, under `lock`, completes
- * it; so done runs once, and nobody touches a call after that. A call enters the table under `write`, and the reader ends it early
- * only with `write` held: its payload is never read after done. */
+ * A call is in exactly one place: in the table of calls in flight (its slot and the slot's turn
+ * make its request id), in the list of those waiting for a socket (with a copy of its frame), or
+ * completed. Whoever takes it out of its place, under `lock`, completes it; so done runs once, and
+ * nobody touches a call after that. A call enters the table under `write`, and the reader ends it
+ * early only with `write` held: its payload is never read after done. */
 #ifndef SYS_CHANNEL_INTERNAL_H
 #define SYS_CHANNEL_INTERNAL_H
 
@@ -81,8 +82,8 @@ enum sent {
     SENT_CLOSED,
     SENT_BROKEN
 }; /* NOT, CLOSED: no byte went out; BROKEN: part of the frame */
-/* With `write` held, and the call in the table: writes its frame. After SENT it may be gone; otherwise it is out of the table, and
- * the caller's. Never SENT_BROKEN. */
+/* With `write` held, and the call in the table: writes its frame. After SENT it may be gone;
+ * otherwise it is out of the table, and the caller's. Never SENT_BROKEN. */
 enum sent write_call(struct channel *ch, uint64_t id, struct iovec *v, int nv, int64_t deadline_ms);
 
 /* channel_reader.c */

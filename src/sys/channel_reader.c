@@ -1,4 +1,5 @@
-/* channel_reader.c: the thread of a channel, as long-lived as the channel: see channel_internal.h. */
+/* channel_reader.c: the thread of a channel, as long-lived as the channel: see
+ * channel_internal.h. */
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -34,8 +35,9 @@ static void expire_flying(struct channel *ch)
 {
     struct list late;
     list_init(&late);
+    /* somebody is writing one of them: next time */
     if (pthread_mutex_trylock(&ch->write) != 0)
-        return; /* somebody is writing one of them: next time */
+        return;
     pthread_mutex_lock(&ch->lock);
     slots_take(ch, sys_mono_ms(), &late);
     pthread_mutex_unlock(&ch->lock);
@@ -66,8 +68,8 @@ static int next_socket(struct channel *ch)
     return fd;
 }
 
-/* Under both locks: moves the first of the waiting into the table. NULL: none, and the channel is open to all; or the socket is
- * broken, and they wait for the next. */
+/* Under both locks: moves the first of the waiting into the table. NULL: none, and the channel is
+ * open to all; or the socket is broken, and they wait for the next. */
 static struct channel_call *next_waiting(struct channel *ch, bool *full)
 {
     if (ch->broken)

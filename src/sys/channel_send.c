@@ -8,10 +8,10 @@
 #include "sys/clock.h"
 #include "sys/frame.h"
 
-#define WAITING_BYTES_MAX \
-    (32 << 20)             /* kept for a peer that is being restarted; then calls fail at once */
-#define IOV_MAX_CALL 32    /* pieces of one payload */
-#define STALL_MS     10000 /* a peer that takes no byte of a frame begun for so long is gone */
+/* kept for a peer that is being restarted; then calls fail at once */
+#define WAITING_BYTES_MAX (32 << 20)
+#define IOV_MAX_CALL      32    /* pieces of one payload */
+#define STALL_MS          10000 /* a peer that takes no byte of a frame begun for so long is gone */
 
 /* Advances v past n bytes. */
 static void iov_skip(struct iovec **v, int *nv, size_t n)
@@ -27,7 +27,8 @@ static void iov_skip(struct iovec **v, int *nv, size_t n)
     }
 }
 
-/* Writes everything; waits for room until the deadline while nothing went out, and STALL_MS for each step after that. */
+/* Writes everything; waits for room until the deadline while nothing went out, and STALL_MS for
+ * each step after that. */
 static enum sent write_frame(int fd, struct iovec *v, int nv, int64_t deadline_ms)
 {
     bool begun = false;
@@ -52,7 +53,8 @@ static enum sent write_frame(int fd, struct iovec *v, int nv, int64_t deadline_m
     }
 }
 
-/* With `write` held, and c in the table: writes its frame. Afterwards c may be gone, unless it could not be sent at all. */
+/* With `write` held, and c in the table: writes its frame. Afterwards c may be gone, unless it
+ * could not be sent at all. */
 enum sent write_call(struct channel *ch, uint64_t id, struct iovec *v, int nv, int64_t deadline_ms)
 {
     enum sent sent = write_frame(ch->fd, v, nv, deadline_ms);
@@ -61,12 +63,12 @@ enum sent write_call(struct channel *ch, uint64_t id, struct iovec *v, int nv, i
     pthread_mutex_lock(&ch->lock);
     if (sent == SENT_BROKEN || sent == SENT_CLOSED) {
         ch->broken = true;
-        shutdown(
-            ch->fd,
-            SHUT_RDWR); /* the reader ends the calls in flight, this one too if it is still there */
+        /* the reader ends the calls in flight, this one too if it is still there */
+        shutdown(ch->fd, SHUT_RDWR);
     }
+    /* its caller gave it up meanwhile */
     if (sent != SENT_BROKEN && slot_take(ch, id) == NULL)
-        sent = SENT; /* its caller gave it up meanwhile */
+        sent = SENT;
     pthread_mutex_unlock(&ch->lock);
     return sent == SENT_BROKEN ? SENT : sent;
 }
@@ -82,7 +84,8 @@ static bool usable(struct channel *ch)
     return ch->fd >= 0 && !ch->broken && (!ch->attaching || greeting(ch));
 }
 
-/* Tries to send now. SENT: done with. SENT_NOT: the deadline passed or the table is full. SENT_CLOSED: no socket. */
+/* Tries to send now. SENT: done with. SENT_NOT: the deadline passed or the table is full.
+ * SENT_CLOSED: no socket. */
 static enum sent send_now(struct channel *ch, uint8_t type, const struct iovec *payload, int niov,
                           struct channel_call *c)
 {
@@ -107,7 +110,8 @@ static enum sent send_now(struct channel *ch, uint8_t type, const struct iovec *
     return sent;
 }
 
-/* Puts the call, with a copy of its frame, among the waiting. False: a socket came meanwhile, try again. */
+/* Puts the call, with a copy of its frame, among the waiting. False: a socket came meanwhile, try
+ * again. */
 static bool send_later(struct channel *ch, uint8_t type, const struct iovec *payload, int niov,
                        struct channel_call *c)
 {

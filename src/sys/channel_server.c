@@ -1,8 +1,9 @@
 /* channel_server.c: the server side of channel.h.
  *
- * A reply is written at once, by the thread that gives it, without blocking. What the socket does not take is copied to the queue
- * `out`, and from then on everything goes through the queue, which a writer thread (started when first needed) empties. The socket
- * is closed with the last reference only, so that no thread ever uses a number that has become another descriptor. */
+ * A reply is written at once, by the thread that gives it, without blocking. What the socket does
+ * not take is copied to the queue `out`, and from then on everything goes through the queue, which
+ * a writer thread (started when first needed) empties. The socket is closed with the last reference
+ * only, so that no thread ever uses a number that has become another descriptor. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -17,18 +18,18 @@
 #include "sys/clock.h"
 #include "sys/frame.h"
 
-#define OUT_BYTES_MAX \
-    (16               \
-     << 20) /* replies waiting: more than requests that are read and still to be answered can add; then the peer is cut off */
-#define OUT_BYTES_PAUSE \
-    (4                  \
-     << 20) /* with so much waiting the peer's requests are not read: it gets no more answers than it takes */
-#define PAUSE_MS \
-    30000 /* a peer that asks on and takes nothing at all for so long has stopped: it is cut off */
-#define CORK_SIZE     (64 << 10) /* replies gathered; a commit answers some 60 requests of 30 bytes */
+/* Replies waiting for the peer. From OUT_BYTES_PAUSE on its requests are not read: it gets no more
+ * answers than it takes. What was read before and is answered later may add to that; at
+ * OUT_BYTES_MAX the peer is cut off. */
+#define OUT_BYTES_PAUSE (8 << 20)
+#define OUT_BYTES_MAX   (16 << 20)
+/* a peer that takes nothing at all for so long has stopped: cut off */
+#define PAUSE_MS 30000
+/* replies gathered; a commit answers some 60 requests of 30 bytes */
+#define CORK_SIZE     (64 << 10)
 #define IOV_MAX_REPLY 32
-#define WRITER_IDLE_MS \
-    1000 /* poll step of the writer: how long it takes to notice an end at most */
+/* poll step of the writer: how long it takes to notice an end at most */
+#define WRITER_IDLE_MS 1000
 
 struct out { /* a piece of the queue */
     struct list link;

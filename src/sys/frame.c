@@ -1,5 +1,6 @@
-/* frame.c: see frame.h. The buffer is one piece; a partial frame moves to its start when there is little room behind it, and the
- * buffer grows only once a valid header has announced a frame that does not fit. */
+/* frame.c: see frame.h. The buffer is one piece; a partial frame moves to its start when there is
+ * little room behind it, and the buffer grows only once a valid header has announced a frame that
+ * does not fit. */
 #include "sys/frame.h"
 
 #include <errno.h>
@@ -61,7 +62,8 @@ void frame_reader_free(struct frame_reader *r)
     r->buf = NULL;
 }
 
-/* The whole size of the frame at the start, 4 if not even its length is there. Checked by frame_next before. */
+/* The whole size of the frame at the start, 4 if not even its length is there. Checked by
+ * frame_next before. */
 static size_t wanted(const struct frame_reader *r)
 {
     struct cursor c = cursor_of(str_of(r->buf + r->start, r->end - r->start));
@@ -108,7 +110,8 @@ bool frame_add_fd(struct frame_reader *r, int fd)
     return true;
 }
 
-/* Takes over every descriptor that came, wanted or not: one left behind would be a leak for a hostile peer to use. */
+/* Takes over every descriptor that came, wanted or not: one left behind would be a leak for a
+ * hostile peer to use. */
 static bool take_fds(struct frame_reader *r, struct msghdr *m)
 {
     bool good = (m->msg_flags & MSG_CTRUNC) == 0;
@@ -162,8 +165,9 @@ static int pop_fd(struct frame_reader *r)
 enum frame_rc frame_next(struct frame_reader *r, struct frame *f)
 {
     struct cursor c = cursor_of(str_of(r->buf + r->start, r->end - r->start));
+    /* a descriptor whose frame did not claim it */
     if (c.rest.len == 0 && r->nfds > 0)
-        return FRAME_BAD; /* a descriptor whose frame did not claim it */
+        return FRAME_BAD;
     if (c.rest.len < 4)
         return FRAME_MORE;
     uint32_t len = cursor_u32(&c);

@@ -1,8 +1,9 @@
 /* frame.h: the frames of channel.h: writing their header, and taking them out of a stream of bytes.
  *
- * A reader is used by one thread. Bytes and descriptors come from one socket; frame_next takes whole frames out of what
- * has arrived. Anything malformed (length, version, flags, a descriptor without its frame or a frame without its descriptor)
- * is FRAME_BAD, and then the stream is over. */
+ * A reader is used by one thread. Bytes and descriptors come from one socket; frame_next takes
+ * whole frames out of what has arrived. Anything malformed (length, version, flags, a descriptor
+ * without its frame or a frame without its descriptor) is FRAME_BAD, and then the stream is
+ * over. */
 #ifndef SYS_FRAME_H
 #define SYS_FRAME_H
 
@@ -12,10 +13,10 @@
 
 #define FRAME_HEADER  16 /* u32 length, u8 version, u8 type, u16 flags, u64 id */
 #define FRAME_VERSION 1
-#define FRAME_FDS_MAX \
-    8 /* descriptors received ahead of their frames: a read ends at the first, so 2 would do */
-#define FRAME_READ_SIZE \
-    (256 << 10) /* the buffer: some hundred small frames in one read; grows for a larger frame */
+/* descriptors received ahead of their frames: a read ends at the first, so 2 would do */
+#define FRAME_FDS_MAX 8
+/* the buffer: some hundred small frames in one read; grows for a larger frame */
+#define FRAME_READ_SIZE (256 << 10)
 
 struct frame {
     uint8_t type;
@@ -31,9 +32,10 @@ struct frame_reader {
     unsigned nfds;
 };
 
-enum [[nodiscard]] frame_rc{
+enum [[nodiscard]] frame_rc {
     FRAME_OK,
-    FRAME_MORE, /* frame_next: no whole frame yet; frame_fill: nothing arrived (time limit of the socket) */
+    /* frame_next: no whole frame yet; frame_fill: nothing arrived (time limit of the socket) */
+    FRAME_MORE,
     FRAME_END, /* frame_fill: the peer is gone */
     FRAME_BAD,
 };
@@ -48,8 +50,8 @@ void frame_reader_reset(struct frame_reader *r);            /* for a new stream 
 enum frame_rc frame_fill(struct frame_reader *r, int sock); /* one recvmsg */
 enum frame_rc frame_next(struct frame_reader *r, struct frame *f);
 
-/* What frame_fill is made of, for tests without a socket: room for *n bytes (NULL: out of memory), then how many were put
- * there; a descriptor that came with them. */
+/* What frame_fill is made of, for tests without a socket: room for *n bytes (NULL: out of memory),
+ * then how many were put there; a descriptor that came with them. */
 char *frame_room(struct frame_reader *r, size_t *n);
 void frame_added(struct frame_reader *r, size_t n);
 bool frame_add_fd(struct frame_reader *r, int fd); /* takes fd; false: too many */

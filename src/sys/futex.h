@@ -1,7 +1,9 @@
-/* futex.h: one thread waits for one event of another, at the price of one system call each (none if the event came first).
+/* futex.h: one thread waits for one event of another, at the price of one system call each (none if
+ * the event came first).
  *
- * struct wake may live on the waiter's stack: wake_set touches its memory only up to the moment the waiter can see the
- * event; the system call after that takes the address alone, and a stray wake-up there is harmless to anybody. */
+ * struct wake may live on the waiter's stack: wake_set touches its memory only up to the moment the
+ * waiter can see the event; the system call after that takes the address alone, and a stray wake-up
+ * there is harmless to anybody. */
 #ifndef SYS_FUTEX_H
 #define SYS_FUTEX_H
 
@@ -35,7 +37,8 @@ static inline bool wake_is_set(struct wake *w)
     return atomic_load_explicit(&w->state, memory_order_acquire) == 1;
 }
 
-/* True: set. False: the deadline (CLOCK_MONOTONIC ms; INT64_MAX: none) passed first. One waiter only. */
+/* True: set. False: the deadline (CLOCK_MONOTONIC ms; INT64_MAX: none) passed first. One waiter
+ * only. */
 static inline bool wake_wait(struct wake *w, int64_t deadline_ms)
 {
     uint32_t none = 0;

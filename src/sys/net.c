@@ -1,4 +1,5 @@
-/* net.c: see net.h. Sockets are non-blocking; waiting is done by poll with what is left of the deadline. */
+/* net.c: see net.h. Sockets are non-blocking; waiting is done by poll with what is left of the
+ * deadline. */
 #include "sys/net.h"
 
 #include <errno.h>
@@ -214,7 +215,8 @@ enum rc net_connect(const struct netaddr *to, const struct netaddr *from, int64_
     }
     if (fd >= 0)
         close(fd);
-    /* RFC 3463: 4.4.1 no answer from host; 4.4.4 no way there from here; 4.3.2 we are the one who cannot. */
+    /* RFC 3463: 4.4.1 no answer from host; 4.4.4 no way there from here; 4.3.2 we are the one who
+     * cannot. */
     bool ours = why == EMFILE || why == ENFILE || why == ENOMEM || why == ENOBUFS;
     bool no_way = why == ENETUNREACH || why == EAFNOSUPPORT || why == EADDRNOTAVAIL;
     return err_set(err, RC_TEMP,

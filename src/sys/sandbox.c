@@ -1,5 +1,5 @@
-/* sandbox.c: privileges; and the order in which the parts of sandbox.h must come: seccomp last, since it denies what sets the
- * others up. */
+/* sandbox.c: privileges; and the order in which the parts of sandbox.h must come: seccomp last,
+ * since it denies what sets the others up. */
 #include "sys/sandbox.h"
 
 #include <errno.h>
@@ -33,7 +33,8 @@ static bool set_capabilities(uint64_t mask)
 
 enum rc sandbox_keep_capabilities(uint64_t mask, struct err *err)
 {
-    /* The bounding set: what a program we execute could get. Needs CAP_SETPCAP; who has not got it has nothing to lose. */
+    /* The bounding set: what a program we execute could get. Needs CAP_SETPCAP; who has not got it
+     * has nothing to lose. */
     for (int cap = 0; cap < 64 && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
         if (!(mask >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0 && errno != EPERM)
             return failed(err, "capability bounding set");

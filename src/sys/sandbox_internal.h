@@ -1,4 +1,5 @@
-/* sandbox_internal.h: the halves of sandbox.h. sandbox.c: privileges; sandbox_landlock.c; sandbox_seccomp.c. */
+/* sandbox_internal.h: the halves of sandbox.h. sandbox.c: privileges; sandbox_landlock.c;
+ * sandbox_seccomp.c. */
 #ifndef SYS_SANDBOX_INTERNAL_H
 #define SYS_SANDBOX_INTERNAL_H
 
@@ -7,8 +8,9 @@
 enum rc sandbox_landlock(const struct sandbox *s, struct err *err);
 enum rc sandbox_seccomp(const struct sandbox *s, struct err *err);
 
-/* The sanitizers of test builds name threads and mappings, and look for leaks at the end with a tracer, which no sandbox allows: such
- * a process is not searched for leaks (sandbox_sanitizer.c). This is the only difference a test build makes. */
+/* The sanitizers of test builds name threads and mappings, and look for leaks at the end with a
+ * tracer, which no sandbox allows: such a process is not searched for leaks (sandbox_sanitizer.c).
+ * This is the only difference a test build makes. */
 #ifdef POSTRIDER_SANITIZED
 #define SANDBOX_ANY_PRCTL 1
 void sandbox_leak_check_off(void);

@@ -1,5 +1,6 @@
-/* sandbox_landlock.c: the part of sandbox.h that Landlock does, by raw system calls: the library has no wrappers, and headers may be
- * older than the kernel, so the numbers are here. What the kernel does not know is left to seccomp. */
+/* sandbox_landlock.c: the part of sandbox.h that Landlock does, by raw system calls: the library
+ * has no wrappers, and headers may be older than the kernel, so the numbers are here. What the
+ * kernel does not know is left to seccomp. */
 #include <errno.h>
 #include <sys/syscall.h>
 #include <unistd.h>

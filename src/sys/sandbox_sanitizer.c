@@ -1,4 +1,5 @@
-/* sandbox_sanitizer.c: in builds with sanitizers only: tells the leak checker not to run in a process that is sandboxed. */
+/* sandbox_sanitizer.c: in builds with sanitizers only: tells the leak checker not to run in a
+ * process that is sandboxed. */
 #include <stdatomic.h>
 
 #include "sys/sandbox_internal.h"

@@ -1,5 +1,5 @@
-/* sandbox_seccomp.c: the part of sandbox.h that seccomp does. Each table is a list of system calls, grouped by what they are for; what
- * stands in no table kills. */
+/* sandbox_seccomp.c: the part of sandbox.h that seccomp does. Each table is a list of system calls,
+ * grouped by what they are for; what stands in no table kills. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -115,13 +115,14 @@ static int allow_fcntl(scmp_filter_ctx f, bool files)
     return rc;
 }
 
-/* Threads by clone with CLONE_THREAD; clone3 hides its flags in memory, so the library is told it does not exist. */
+/* Threads by clone with CLONE_THREAD; clone3 hides its flags in memory, so the library is told it
+ * does not exist. */
 static int allow_threads(scmp_filter_ctx f)
 {
     int rc = allow_if(f, SCMP_SYS(clone), 0, CLONE_THREAD, CLONE_THREAD);
     rc = rc == 0 ? seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) : rc;
-    return rc == 0 ? allow_if(f, SCMP_SYS(tgkill), 0, INT_BITS, (uint64_t)getpid())
-                   : rc; /* abort() */
+    /* abort() */
+    return rc == 0 ? allow_if(f, SCMP_SYS(tgkill), 0, INT_BITS, (uint64_t)getpid()) : rc;
 }
 
 /* fstat() is a newfstatat of no path; of a path it is refused. */
@@ -144,8 +145,9 @@ static int allow_rules(scmp_filter_ctx f, const struct sandbox *s)
     rc = rc == 0 ? allow_fcntl(f, files) : rc;
     rc = rc == 0 ? allow_if(f, SCMP_SYS(socketpair), 0, INT_BITS, AF_UNIX) : rc;
     rc = rc == 0 ? allow_if(f, SCMP_SYS(prlimit64), 2, ALL_BITS, 0) : rc; /* asking only */
+    /* send(): no address */
     if (rc == 0 && !(s->may & SANDBOX_UDP))
-        rc = allow_if(f, SCMP_SYS(sendto), 4, ALL_BITS, 0); /* send(): no address */
+        rc = allow_if(f, SCMP_SYS(sendto), 4, ALL_BITS, 0);
     rc = rc == 0 && !files ? allow_fstat(f) : rc;
     rc = rc == 0 ? allow_if(f, SCMP_SYS(ioctl), 1, INT_BITS, FIONREAD) : rc;
     rc = rc == 0 ? allow_if(f, SCMP_SYS(ioctl), 1, INT_BITS, FIONBIO) : rc;
@@ -204,8 +206,8 @@ enum rc sandbox_seccomp(const struct sandbox *s, struct err *err)
     if (f == NULL)
         return err_set(err, RC_PERM, "", "sandbox: seccomp: out of memory");
     int rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
-    (void)seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE,
-                           2); /* a binary search instead of a list, where known */
+    /* a binary search instead of a list, where known */
+    (void)seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     rc = rc == 0 ? fill(f, s) : rc;
     rc = rc == 0 ? seccomp_load(f) : rc;
     seccomp_release(f);

@@ -1,6 +1,7 @@
 /* server.c: life of a server, and what an event means: see server_internal.h.
  *
- * A worker takes one event at a time, because its turn may wait for long, and events it had taken along would wait with it. */
+ * A worker takes one event at a time, because its turn may wait for long, and events it had taken
+ * along would wait with it. */
 #include "sys/server.h"
 
 #include <errno.h>
@@ -52,8 +53,9 @@ void server_dispatch(struct server *s, const struct epoll_event *e, char *buffer
     struct served *c = served_at(s, index);
     if (!served_claim(c, (uint32_t)(e->data.u64 >> 32)))
         return;
+    /* error or hang-up, with output held back and nothing to read */
     if (!(e->events & (EPOLLIN | EPOLLOUT)))
-        served_hang_up(s, c); /* error or hang-up, with output held back and nothing to read */
+        served_hang_up(s, c);
     else
         served_turn(s, c, true, buffer);
 }
@@ -76,8 +78,8 @@ static bool make_events(struct server *s)
     s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct epoll_event e = {.events = EPOLLIN,
-                            .data.u64 = EVENT_STOP}; /* level: wakes every worker */
+    /* level: wakes every worker */
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = EVENT_STOP};
     if (s->epoll_fd < 0 || s->timer_fd < 0 || s->stop_fd < 0 ||
         epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->stop_fd, &e) != 0)
         return false;
@@ -137,8 +139,8 @@ void server_stop(struct server *s)
     const uint64_t one = 1;
     must(write(s->stop_fd, &one, sizeof one) == sizeof one);
     if (!workers_stop(s, sys_mono_ms() + STOP_WAIT_MS)) {
-        pthread_mutex_lock(
-            &s->table_lock); /* served_free takes it before the number is another's */
+        /* served_free takes it before the number is another's */
+        pthread_mutex_lock(&s->table_lock);
         each_open(s, shut);
         pthread_mutex_unlock(&s->table_lock);
         (void)workers_stop(s, INT64_MAX);

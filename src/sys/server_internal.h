@@ -13,8 +13,9 @@
  *        event or timer  ▼  │ the owner looks again instead of parking
  *                      PENDING
  *
- * Only the owner touches the rest of the struct, but for the timer, which has a lock. The memory of the table is never given back
- * while the server lives, so an event that comes late finds a word with another generation and is dropped. */
+ * Only the owner touches the rest of the struct, but for the timer, which has a lock. The memory of
+ * the table is never given back while the server lives, so an event that comes late finds a word
+ * with another generation and is dropped. */
 #ifndef SYS_SERVER_INTERNAL_H
 #define SYS_SERVER_INTERNAL_H
 
@@ -26,9 +27,9 @@
 #include "base/map.h"
 #include "sys/server.h"
 
-#define SERVER_READ_SIZE \
-    (64 << 10)                 /* a worker's buffer: the largest segment the loopback delivers */
-#define SERVER_TURN_READS   16 /* then the connection goes to the end of the line: 1 MiB */
+/* a worker's buffer: the largest segment the loopback delivers */
+#define SERVER_READ_SIZE    (64 << 10)
+#define SERVER_TURN_READS   16        /* then the connection goes to the end of the line: 1 MiB */
 #define SERVER_TURN_SENT    (1 << 20) /* likewise, bytes */
 #define SERVER_ACCEPTS      16        /* connections taken in one turn of a listener */
 #define SERVER_PAUSE_MS     100       /* accepting rests so long when descriptors are out */
@@ -61,8 +62,8 @@ struct served {
     uint32_t held_at, held_len;
     int64_t stalled_ms;      /* since when output waits for room; 0: it does not */
     struct heap_entry timer; /* under timers_lock */
-    _Atomic int64_t
-        armed_ms; /* when the timer will fire, INT64_MAX: not set; may be earlier than needed */
+    /* when the timer will fire, INT64_MAX: not set; may be earlier than needed */
+    _Atomic int64_t armed_ms;
 };
 
 struct server {
@@ -71,12 +72,12 @@ struct server {
     void *user;
     int epoll_fd, timer_fd, stop_fd;
     _Atomic bool stopping;
-    _Atomic int workers, active, waiting,
-        parked; /* all; in a turn or waiting; waiting for an event; neither */
+    /* all; in a turn or waiting; waiting for an event; neither */
+    _Atomic int workers, active, waiting, parked;
     _Atomic uint64_t turns;
     int active_max;
-    _Atomic int
-        extra; /* more than active_max may be active: for those that sleep without saying so */
+    /* more than active_max may be active: for those that sleep without saying so */
+    _Atomic int extra;
     sem_t places, watch_stop;
     pthread_t watch;
     bool watching;
@@ -109,13 +110,13 @@ void server_dispatch(struct server *s, const struct epoll_event *e, char *buffer
 
 /* server_workers.c */
 bool workers_start(struct server *s);
-bool workers_stop(
-    struct server *s,
-    int64_t deadline_ms); /* after `stopping` is set; false: not all have ended by then */
+/* after `stopping` is set; false: not all have ended by then */
+bool workers_stop(struct server *s, int64_t deadline_ms);
 
 /* server_table.c */
 struct served *served_at(struct server *s, uint32_t index);
-/* A connection owned by the caller; NULL: a limit is reached. `exempt` from the limit per address. */
+/* A connection owned by the caller; NULL: a limit is reached. `exempt` from the limit per
+ * address. */
 struct served *served_new(struct server *s, int fd, const struct netaddr *peer, bool exempt);
 void served_free(struct server *s, struct served *c);
 uint64_t served_event(const struct served *c);

@@ -1,7 +1,7 @@
 /* server_table.c: the table of connections, who owns one, and their timers: see server_internal.h.
  *
- * Timers are lazy: a connection that moves its deadline later, as each command does, leaves the heap alone; the entry
- * fires early once, and is set again to what is right then. */
+ * Timers are lazy: a connection that moves its deadline later, as each command does, leaves the
+ * heap alone; the entry fires early once, and is set again to what is right then. */
 #include <stdlib.h>
 #include <sys/timerfd.h>
 #include <unistd.h>

@@ -1,4 +1,5 @@
-/* server_turn.c: one turn of one connection: send what waits, feed what came, and park it: see server_internal.h. */
+/* server_turn.c: one turn of one connection: send what waits, feed what came, and park it: see
+ * server_internal.h. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -118,8 +119,9 @@ static enum step run(struct server *s, struct served *c, bool may_read, char *bu
         step = receive(s, c, buffer, &rest);
         if (step != STEP_ON)
             return step;
+        /* the socket is empty: park after this */
         if (rest.len < SERVER_READ_SIZE)
-            may_read = false; /* the socket is empty: park after this */
+            may_read = false;
     }
 }
 
@@ -141,7 +143,8 @@ static void finish(struct server *s, struct served *c, char *buffer)
     close(fd);
 }
 
-/* When the parked connection must be looked at next; *close: it is over now, *again: its session has something to say. */
+/* When the parked connection must be looked at next; *close: it is over now, *again: its session
+ * has something to say. */
 static int64_t next_due(struct server *s, struct served *c, enum step step, bool *close_it,
                         bool *again)
 {
@@ -192,8 +195,9 @@ void served_turn(struct server *s, struct served *c, bool may_read, char *buffer
             continue;
         if (park(s, c, step, due))
             return;
-        /* Again, with the event armed again. Who may not read (an accept, a timer) leaves the input to another worker: its handler
-         * may sleep for long, and the listener, or others whose time is up, wait for us. */
+        /* Again, with the event armed again. Who may not read (an accept, a timer) leaves the input
+         * to another worker: its handler may sleep for long, and the listener, or others whose time
+         * is up, wait for us. */
     }
 }
 

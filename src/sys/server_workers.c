@@ -1,14 +1,16 @@
 /* server_workers.c: how many threads run: see server_internal.h.
  *
- * Where nothing is known of the handlers there is always one more worker than there are turns under way: the last to wait for an event
- * starts the next before it begins.
+ * Where nothing is known of the handlers there is always one more worker than there are turns under
+ * way: the last to wait for an event starts the next before it begins.
  *
- * Where they tell when they sleep (limits.handlers_tell), no more workers than processors are active, that is: in a turn or waiting for
- * an event. The others are parked. When an active one goes to sleep in its handler and nobody waits for events, a parked one takes its
- * place; when it wakes up it goes on at once, and whoever ends a turn while there are too many parks itself. So as long as
- * handlers do not wait, a few threads take event after event without a switch between them, and sixty that one commit wakes do
- * their last steps and lie down again. A handler that sleeps without saying so would take a place with it: the watch notices when
- * nothing moves, and lets one more run. */
+ * Where they tell when they sleep (limits.handlers_tell), no more workers than processors are
+ * active, that is: in a turn or waiting for an event. The others are parked. When an active one
+ * goes to sleep in its handler and nobody waits for events, a parked one takes its place; when it
+ * wakes up it goes on at once, and whoever ends a turn while there are too many parks itself. So as
+ * long as handlers do not wait, a few threads take event after event without a switch between them,
+ * and sixty that one commit wakes do their last steps and lie down again. A handler that sleeps
+ * without saying so would take a place with it: the watch notices when nothing moves, and lets one
+ * more run. */
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>

@@ -86,8 +86,8 @@ static void id32(void **state)
     gives(id32_encode, STR(""), STR(""));
     gives(id32_encode, STR("\xff"), STR("zw"));
     gives(id32_encode, STR("\0\0\0\0\0"), STR("00000000"));
-    gives(id32_encode, STR("foobar"),
-          STR("csqpyrk1e8")); /* RFC 4648 10: MZXW6YTBOI in its alphabet */
+    /* RFC 4648 10: MZXW6YTBOI in its alphabet */
+    gives(id32_encode, STR("foobar"), STR("csqpyrk1e8"));
     buf_init(&out, 64);
     assert_true(id32_decode(&out, STR("CSQPYRK1E8"), 6));
     assert_true(str_eq(buf_str(&out), STR("foobar")));

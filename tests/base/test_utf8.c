@@ -44,10 +44,11 @@ static void valid(void **state)
 static void invalid(void **state)
 {
     (void)state;
+    /* continuation; overlong */
     static const str_t bad[] = {STR("\x80"),
                                 STR("\xbf"),
                                 STR("\xc0\x80"),
-                                STR("\xc1\xbf"), /* continuation; overlong */
+                                STR("\xc1\xbf"),
                                 STR("\xe0\x80\x80"),
                                 STR("\xe0\x9f\xbf"),
                                 STR("\xf0\x80\x80\x80"),

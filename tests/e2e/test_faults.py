@@ -40,13 +40,13 @@ def test_full_disk():
             wait_for(lambda: try_send(s)[0] == 452, 5)
             code, text = try_send(s)
             assert b"4.3.1" in text, text
-            with open(filler, "ab") as f:                           # to the last byte
-                try:
+            try:
+                with open(filler, "ab") as f:                       # to the last byte
                     for _ in range(1 << 20):
                         f.write(b"x" * 65536)
                         f.flush()
-                except OSError:
-                    pass
+            except OSError:
+                pass
             assert try_send(s)[0] == 452
             import poplib
             box = poplib.POP3(HOST, s.pop3, timeout=20)

@@ -4,7 +4,8 @@
 
 #include "base/utf8.h"
 
-/* Each line ends with CRLF, has at most 998 characters, no bare CR or LF and no control byte but tabs. */
+/* Each line ends with CRLF, has at most 998 characters, no bare CR or LF and no control byte but
+ * tabs. */
 static inline bool lines_clean(str_t text, bool utf8)
 {
     str_t line;

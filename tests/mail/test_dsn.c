@@ -1,4 +1,5 @@
-/* test_dsn.c: delivery status notifications: their form, and that no input ends a field or a part. */
+/* test_dsn.c: delivery status notifications: their form, and that no input ends a field or a
+ * part. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -303,8 +304,8 @@ static void long_diagnostics(void **state)
         d.recipients = &r;
         struct buf b = made(&d);
         size_t shown = occurs(buf_str(&b), STR("x"));
-        assert_true(shown > DSN_DIAGNOSTIC_MAX &&
-                    shown < 2 * DSN_DIAGNOSTIC_MAX + 50); /* in both parts */
+        /* in both parts */
+        assert_true(shown > DSN_DIAGNOSTIC_MAX && shown < 2 * DSN_DIAGNOSTIC_MAX + 50);
         str_t rest = buf_str(&b), line;
         while (spaces && str_cut(&rest, '\n', &line))
             assert_true(line.len - 1 <= 78 || str_starts(line, STR("Content-Type: multipart")));

@@ -105,8 +105,8 @@ static void return_paths(void **state)
                     "cher@d"),
                 STR("Return-Path: <b\xc3\xbc"
                     "cher@d>\r\n"));
-    return_path(STR("a> (b), c;d\\@e"),
-                STR("Return-Path: <a???b???c?d?@e>\r\n"));    /* bare specials */
+    /* bare specials */
+    return_path(STR("a> (b), c;d\\@e"), STR("Return-Path: <a???b???c?d?@e>\r\n"));
     return_path(STR("\"a"), STR("Return-Path: <\"a\">\r\n")); /* a quote that never ends */
     return_path(STR("\"a\\"), STR("Return-Path: <\"a?\">\r\n"));
     return_path(STR("a\r\nX: y\0\x7f\xff\xc2\x85\xe2\x80\xa8"), STR("Return-Path: <a??X:?y????"

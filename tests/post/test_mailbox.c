@@ -177,8 +177,8 @@ static void test_crash_at_every_batch(void **state)
             enum store_rc second = deliver(&w, 2, small, SIZE_MAX, &again);
             store_memory_reopen(w.env.store, how);
             size_t before = list(&w, &m);
-            assert_true(before >= (size_t)(first == STORE_OK) +
-                                      (second == STORE_OK)); /* what was promised is there */
+            /* what was promised is there */
+            assert_true(before >= (size_t)(first == STORE_OK) + (second == STORE_OK));
             assert_int_equal(deliver(&w, 1, big, SIZE_MAX, &again), STORE_OK);
             assert_true(first != STORE_OK || again);
             assert_int_equal(deliver(&w, 2, small, SIZE_MAX, &again), STORE_OK);
@@ -200,8 +200,8 @@ static void test_abort_leaves_nothing(void **state)
     struct mailbox_in *in = mailbox_in_begin(&w.env, ACCOUNT, id_of(2));
     assert_int_equal(mailbox_in_write(in, pattern(&w, 400000)), STORE_OK);
     mailbox_in_abort(in);
-    assert_int_equal(deliver(&w, 3, pattern(&w, 10), SIZE_MAX, &again),
-                     STORE_OK); /* makes all before durable */
+    /* makes all before durable */
+    assert_int_equal(deliver(&w, 3, pattern(&w, 10), SIZE_MAX, &again), STORE_OK);
     assert_int_equal(rows(&w, "b/"), 2);
     mailbox_in_abort(NULL);
     world_free(&w);
@@ -304,8 +304,8 @@ static void test_chunk_not_as_promised(void **state)
     world_free(&w);
 }
 
-/* Core loses what was written ahead, or the sweeper takes it, while the message is still on its way:
- * then it is not delivered, and nothing of it is seen. */
+/* Core loses what was written ahead, or the sweeper takes it, while the message is still on its
+ * way: then it is not delivered, and nothing of it is seen. */
 static void test_lost_ahead(void **state)
 {
     (void)state;

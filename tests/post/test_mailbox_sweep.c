@@ -1,5 +1,5 @@
-/* test_mailbox_sweep.c: marks that have done their work and content that never became a message go; everything else stays, also
- * when the two meet at the worst moment. */
+/* test_mailbox_sweep.c: marks that have done their work and content that never became a message go;
+ * everything else stays, also when the two meet at the worst moment. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

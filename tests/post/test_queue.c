@@ -1,4 +1,4 @@
-/* The queue: records and the way in. */
+/* test_queue.c: The queue: records and the way in. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -384,8 +384,8 @@ static void bounce_rows(void **state)
         store_get1(fe.env.store, QUEUE_PART, queue_key_message(id, &a), &a, &present, &v),
         STORE_OK);
     assert_true(present && queue_message_decode(v, id, &a, &n));
-    assert_true(n.bounce && n.last_resort && n.single &&
-                n.reverse_path.len == 0); /* it had no sender: for the postmaster */
+    /* it had no sender: for the postmaster */
+    assert_true(n.bounce && n.last_resort && n.single && n.reverse_path.len == 0);
     assert_int_equal(count("dl/"), 1);
     assert_int_equal(count("c/"), n.chunks);
     assert_true(n.chunks > 1);

@@ -1,4 +1,4 @@
-/* The schedule: retry times, order, concurrency, back-off, memory. */
+/* test_schedule.c: The schedule: retry times, order, concurrency, back-off, memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -63,8 +63,8 @@ static void clock_jumps(void **state)
     assert_int_equal(schedule_delay_ms(&policy, now + 5000, now), 5000);
     assert_int_equal(schedule_delay_ms(&policy, now - 5000, now), -5000);
     assert_int_equal(schedule_delay_ms(&policy, now + 4 * 3600000, now), 4 * 3600000);
-    assert_int_equal(schedule_delay_ms(&policy, now + 6 * 3600000, now),
-                     0); /* no retry is so far away */
+    /* no retry is so far away */
+    assert_int_equal(schedule_delay_ms(&policy, now + 6 * 3600000, now), 0);
     assert_int_equal(schedule_delay_ms(&policy, INT64_MAX, -5), 0);
     assert_true(schedule_delay_ms(&policy, INT64_MIN, 5) <= 0);
 }
@@ -125,8 +125,8 @@ static void moves(void **state)
     struct schedule_entry e;
     int64_t now = fe.mono;
     assert_true(schedule_put(s, id_of(1), 0, STR("d"), now + 1000));
-    assert_true(
-        schedule_put(s, id_of(1), 0, STR("d"), now + 2000)); /* the same: moved, not doubled */
+    /* the same: moved, not doubled */
+    assert_true(schedule_put(s, id_of(1), 0, STR("d"), now + 2000));
     assert_int_equal(schedule_count(s), 1);
     assert_null(schedule_take(s, now + 1500, &e));
     struct schedule_dest *d = schedule_take(s, now + 2000, &e);
@@ -205,10 +205,10 @@ static void back_off(void **state)
         assert_true(str_eq(schedule_dest_domain(up), STR("up")));
         assert_null(schedule_take(s, fe.mono + 10, &e));
     }
-    assert_in_range(schedule_next_ms(s), fe.mono + 240000,
-                    fe.mono + 360000); /* the whole destination: 5 min ± 20 % */
-    assert_true(
-        schedule_put(s, id_of(2), 0, STR("down"), fe.mono - 1)); /* retry by hand ends that */
+    /* the whole destination: 5 min ± 20 % */
+    assert_in_range(schedule_next_ms(s), fe.mono + 240000, fe.mono + 360000);
+    /* retry by hand ends that */
+    assert_true(schedule_put(s, id_of(2), 0, STR("down"), fe.mono - 1));
     assert_non_null(schedule_take(s, fe.mono + 10, &e));
 }
 
@@ -227,7 +227,8 @@ static void fairness(void **state)
     assert_true(str_eq(schedule_dest_domain(d), STR("small")));
 }
 
-/* Each delivery with a destination of its own is the worst case; a tenth of it is enough to know. */
+/* Each delivery with a destination of its own is the worst case; a tenth of it is enough to
+ * know. */
 static void memory(void **state)
 {
     (void)state;
@@ -240,8 +241,8 @@ static void memory(void **state)
     assert_int_equal(schedule_count(s), N);
     size_t per_entry = schedule_bytes(s) / N;
     print_message("%zu bytes for each delivery with a destination of its own\n", per_entry);
-    assert_true(per_entry + 16 <
-                256u * 1024 * 1024 / 1000000); /* 16: malloc's own, for the destination */
+    /* 16: malloc's own, for the destination */
+    assert_true(per_entry + 16 < 256u * 1024 * 1024 / 1000000);
 }
 
 int main(void)

@@ -1,5 +1,6 @@
-/* smtp_harness.h: drives the SMTP server engine as a role does, with a scripted handler, and checks on the way what must hold for
- * any input: events in their order, exactly one END or ABORT for each accepted MAIL, content that is whole clean lines.
+/* smtp_harness.h: drives the SMTP server engine as a role does, with a scripted handler, and checks
+ * on the way what must hold for any input: events in their order, exactly one END or ABORT for each
+ * accepted MAIL, content that is whole clean lines.
  *
  * The handler goes by local parts:
  *     sender     refused 550, later 451, nodata (DATA 451), full (END 452); else 250
@@ -99,7 +100,8 @@ static inline void harness_store(struct harness *h)
     buf_add(&h->stored, buf_str(&h->content));
 }
 
-/* What every complete content must be: whole lines that end with CRLF, no other CR or LF, no NUL. */
+/* What every complete content must be: whole lines that end with CRLF, no other CR or LF, no
+ * NUL. */
 static inline void harness_check_content(str_t c)
 {
     must(c.len == 0 || memchr(c.ptr, '\0', c.len) == NULL);

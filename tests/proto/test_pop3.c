@@ -97,11 +97,10 @@ static struct result run_split(const struct pop3s_config *c, struct drop *d, str
     struct pop3s *s = pop3s_new(c, NOW);
     assert_non_null(s);
     for (str_t rest = script; rest.len > 0 && !r.closed;) {
-        size_t step = split == 0               ? 1
-                      : rest.ptr == script.ptr ? split
-                                               : rest.len; /* 0: byte by byte */
-        char *exact =
-            malloc(step ? step : 1); /* a block of its own: borrowed bytes used too long are seen */
+        /* 0: byte by byte */
+        size_t step = split == 0 ? 1 : rest.ptr == script.ptr ? split : rest.len;
+        /* a block of its own: borrowed bytes used too long are seen */
+        char *exact = malloc(step ? step : 1);
         memcpy(exact, rest.ptr, step);
         drive(s, str_of(exact, step), d, &r);
         free(exact);

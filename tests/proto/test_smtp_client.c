@@ -1,4 +1,5 @@
-/* The SMTP client engine against scripted servers: each script is played whole, cut at every byte, and byte by byte. */
+/* test_smtp_client.c: The SMTP client engine against scripted servers: each script is played whole,
+ * cut at every byte, and byte by byte. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,8 +11,9 @@
 
 #include "proto/smtp/client.h"
 
-/* A script: lines that begin with '<' are said by the server, '>' are expected from the client, in this order. "!eof" and
- * "!expire" happen to the client. Server lines end in CRLF; "\\" at the end of one: bare LF. */
+/* A script: lines that begin with '<' are said by the server, '>' are expected from the client, in
+ * this order. "!eof" and "!expire" happen to the client. Server lines end in CRLF; "\\" at the end
+ * of one: bare LF. */
 struct play {
     const char *name, *script;
     bool lmtp;
@@ -19,8 +21,8 @@ struct play {
     const char *to[4];
     const char *content;
     int messages;
-    const char *
-        want; /* for each message and recipient "rc code status text;", then "dead: status text" if it died */
+    /* for each message and recipient "rc code status text;", then "dead: status text" if it died */
+    const char *want;
 };
 
 static const char *script_at; /* what is left of the script */
@@ -93,9 +95,10 @@ static void give_input(struct smtpc *c, size_t *fed, size_t cut)
         buf_add(&b, lf ? STR("\n") : STR("\r\n"));
         script_next(line);
     }
+    /* scripts are C strings */
     for (size_t i = 0; i < b.len; i++)
         if (b.ptr[i] == '\x01')
-            b.ptr[i] = '\0'; /* scripts are C strings */
+            b.ptr[i] = '\0';
     feed_cut(c, buf_str(&b), fed, cut);
     buf_free(&b);
 }
@@ -131,8 +134,9 @@ static void play_cut(const struct play *p, size_t cut, size_t *fed)
     for (int m = 0; m < p->messages; m++) {
         smtpc_begin(c, &e);
         pump(c, fed, cut);
+        /* the server speaks out of turn */
         if (str_starts(script_line(), STR("<")) && smtpc_accepting(c))
-            give_input(c, fed, cut); /* the server speaks out of turn */
+            give_input(c, fed, cut);
         if (smtpc_accepting(c)) {
             smtpc_content(c, str_c(p->content));
             smtpc_end(c);
@@ -428,8 +432,8 @@ static void test_features(void **state)
     const struct smtpc_features *f = smtpc_features(c);
     assert_true(str_eq(smtpc_peer_name(c), STR("mx.test")));
     assert_true(f->esmtp && f->size && f->chunking && f->enhanced && f->starttls);
-    assert_false(f->pipelining || f->body_8bit ||
-                 f->smtputf8); /* the first line is a name, no keyword */
+    /* the first line is a name, no keyword */
+    assert_false(f->pipelining || f->body_8bit || f->smtputf8);
     assert_int_equal(f->size_max, 0);
     smtpc_free(c);
 }
@@ -519,7 +523,8 @@ static void test_reply_text_bound(void **state)
     smtpc_free(c);
 }
 
-/* More recipients than any group: output and unanswered commands stay bounded, and each gets its own verdict. */
+/* More recipients than any group: output and unanswered commands stay bounded, and each gets its
+ * own verdict. */
 static void test_many_recipients(void **state)
 {
     (void)state;
@@ -589,7 +594,8 @@ static void test_untouched(void **state)
     }
 }
 
-/* ---- content: every string of up to 6 bytes over what matters, cut everywhere, against a model ---- */
+/* ---- content: every string of up to 6 bytes over what matters, cut everywhere, against a model
+ * ---- */
 
 /* The model, byte by byte: false if it may not be sent. */
 static bool model(const char *s, size_t n, char *out)
@@ -665,10 +671,9 @@ static void test_content_bound(void **state)
     assert_int_equal(smtpc_output(c).len, sizeof dots + sizeof dots / 3);
     smtpc_content(c, str_of(dots + 1, 2)); /* bare CR after 'a'? no: "\r\n" ends the line */
     assert_int_equal(smtpc_want(c), SMTPC_OUTPUT);
+    /* a caller that does not pump: stopped, nothing overrun */
     for (int i = 0; i < 3; i++)
-        smtpc_content(
-            c, str_of(dots,
-                      sizeof dots - 1)); /* a caller that does not pump: stopped, nothing overrun */
+        smtpc_content(c, str_of(dots, sizeof dots - 1));
     assert_int_equal(smtpc_want(c), SMTPC_DEAD);
     assert_int_equal(smtpc_error(c)->rc, RC_TEMP);
     smtpc_free(c);

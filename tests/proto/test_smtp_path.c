@@ -1,4 +1,5 @@
-/* test_smtp_path.c: the path grammar of RFC 5321 4.1.2, case by case, and writing back what was read. */
+/* test_smtp_path.c: the path grammar of RFC 5321 4.1.2, case by case, and writing back what was
+ * read. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,8 +51,8 @@ static const struct row rows[] = {
     {"<" L64 "z@x.org>", SMTP_PATH_LOCAL_LONG, NULL, NULL, NULL},
     {"<" L64 "@" D189 ">", SMTP_PATH_OK, L64, D189, NULL}, /* 256 with the brackets */
     {"<" L64 "@" D189 "z>", SMTP_PATH_LONG, NULL, NULL, NULL},
-    {"<a@" L63 "." L63 "." L63 "." L63 ">", SMTP_PATH_LONG, NULL, NULL,
-     NULL}, /* 255 octets: a domain, but no path */
+    /* 255 octets: a domain, but no path */
+    {"<a@" L63 "." L63 "." L63 "." L63 ">", SMTP_PATH_LONG, NULL, NULL, NULL},
     {"<a@" L63 "." L63 "." L63 "." L64 ">", SMTP_PATH_DOMAIN_LONG, NULL, NULL, NULL},
     {"<a@" L64 ".org>", SMTP_PATH_SYNTAX, NULL, NULL, NULL}, /* a label of 64 */
     {"<a>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
@@ -74,8 +75,8 @@ static const struct row rows[] = {
     {"<a@x..org>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<a@-x.org>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<a@x-.org>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
-    {"<a@x_y.org>", SMTP_PATH_SYNTAX, NULL, NULL,
-     NULL}, /* 4.1.2: the underscore is not permitted */
+    /* 4.1.2: the underscore is not permitted */
+    {"<a@x_y.org>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<a@x(us).org>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<u@v%us>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<u\xef\xbc\xa0v@x>", SMTP_PATH_OK, "u\xef\xbc\xa0v", "x", NULL}, /* U+FF20 is no @ */
@@ -96,8 +97,8 @@ static const struct row rows[] = {
     {"<@one.org:>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<u@[192.0.2.256]>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<u@[192.0.2]>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
-    {"<u@[2001:db8::1]>", SMTP_PATH_OK, "u", "2001:db8::1",
-     NULL}, /* by the grammar a General-address-literal, of no known form */
+    /* by the grammar a General-address-literal, of no known form */
+    {"<u@[2001:db8::1]>", SMTP_PATH_OK, "u", "2001:db8::1", NULL},
     {"<u@[IPv6:192.0.2.1]>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<u@[IPv6:]>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},
     {"<u@[]>", SMTP_PATH_SYNTAX, NULL, NULL, NULL},

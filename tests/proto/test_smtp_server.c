@@ -1,5 +1,6 @@
-/* test_smtp_server.c: what transcripts cannot say of the SMTP server engine: every short byte sequence around the end of data,
- * limits at their edge, deadlines, and long random command sequences against a model that knows nothing of the engine. */
+/* test_smtp_server.c: what transcripts cannot say of the SMTP server engine: every short byte
+ * sequence around the end of data, limits at their edge, deadlines, and long random command
+ * sequences against a model that knows nothing of the engine. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -128,7 +129,8 @@ static void test_end_of_data_exhaustive(void **state)
 static void test_unusual_line_ends(void **state)
 {
     (void)state;
-    /* VT, FF, NEL, U+2028 are no line ends for anybody here: the dot between them is content, the message is clean. */
+    /* VT, FF, NEL, U+2028 are no line ends for anybody here: the dot between them is content, the
+     * message is clean. */
     static const char *const around[] = {"\v",      "\f", "\xc2\x85", "\xe2\x80\xa8",
                                          "\r\n.\v", " ",  "\t"};
     for (size_t i = 0; i < sizeof around / sizeof *around; i++) {
@@ -356,7 +358,8 @@ static void test_shutdown(void **state)
     harness_close(&h);
 }
 
-/* Content is given as slices of what was fed: one for a body without dots at line starts, however long. */
+/* Content is given as slices of what was fed: one for a body without dots at line starts, however
+ * long. */
 static void test_content_slices(void **state)
 {
     (void)state;
@@ -482,9 +485,8 @@ static int random_step(struct harness *h, const struct smtps_config *c, struct m
         model_reset(m);
         return refusing ? 554 : 250;
     case 14:
-        feed(h, c,
-             m->hello ? "BDAT 3\r\nabc"
-                      : "BDAT 0\r\n"); /* before the hello nothing may be pipelined */
+        /* before the hello nothing may be pipelined */
+        feed(h, c, m->hello ? "BDAT 3\r\nabc" : "BDAT 0\r\n");
         return model_bdat(m, false, false);
     default:
         if (!m->hello) {

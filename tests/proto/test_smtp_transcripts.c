@@ -1,16 +1,20 @@
-/* test_smtp_transcripts.c: plays every file of tests/scenarios/smtp against the SMTP server engine: whole, cut in two at every byte
- * position, and byte by byte; the answers and what is stored must be the same each time.
+/* test_smtp_transcripts.c: plays every file of tests/scenarios/smtp against the SMTP server engine:
+ * whole, cut in two at every byte position, and byte by byte; the answers and what is stored must
+ * be the same each time.
  *
  * A scenario reads like a transcript:
  *     # a comment
- *     @ NAME [VALUE]   lmtp, size_max N, recipients_max N, messages_max N, errors_soft N, errors_hard N, junk_max N;
- *                      aborts N: so many transactions are given up; unsplit: what the client does depends on how it is cut
- *     C: a line        the client sends it, with CRLF. Lines without an S: between them are one group, sent at once
+ *     @ NAME [VALUE]   lmtp, size_max N, recipients_max N, messages_max N, errors_soft N,
+ *                      errors_hard N, junk_max N; aborts N: so many transactions are given up;
+ *                      unsplit: what the client does depends on how it is cut
+ *     C: a line        the client sends it, with CRLF. Lines without an S: between them are one
+ *                      group, sent at once
  *     S: a line        the server says it; a final * stands for anything
  *     S: [close]       it closes
  *     M: <from> <to> … a message that was taken, in order, and then
  *     B: a line        its content, with CRLF
- * In C and B: \r \n \0 \t \\ \xHH, \(N:text) is text N times, \c at the end leaves the CRLF away. */
+ * In C and B: \r \n \0 \t \\ \xHH, \(N:text) is text N times, \c at the end leaves the CRLF
+ * away. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -205,7 +209,8 @@ static void say_difference(const char *path, size_t cut, size_t group, str_t wan
                 cut, group, STR_ARG(want), STR_ARG(got));
 }
 
-/* cut: 0 whole, SIZE_MAX byte by byte, else the position in the client's bytes where a piece ends. */
+/* cut: 0 whole, SIZE_MAX byte by byte, else the position in the client's bytes where a piece
+ * ends. */
 static bool play(const char *path, const struct scenario *sc, size_t cut)
 {
     struct harness h;

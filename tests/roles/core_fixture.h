@@ -1,4 +1,5 @@
-/* core_fixture.h: a core over the memory engine, and ways to talk to it: as a store, or in raw frames as a liar would. */
+/* core_fixture.h: a core over the memory engine, and ways to talk to it: as a store, or in raw
+ * frames as a liar would. */
 #ifndef TESTS_ROLES_CORE_FIXTURE_H
 #define TESTS_ROLES_CORE_FIXTURE_H
 

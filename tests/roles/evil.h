@@ -1,4 +1,5 @@
-/* evil.h: what the tests of a taken-over role share: a core with things worth stealing in it, and ways to see that it kept them. */
+/* evil.h: what the tests of a taken-over role share: a core with things worth stealing in it, and
+ * ways to see that it kept them. */
 #ifndef TESTS_ROLES_EVIL_H
 #define TESTS_ROLES_EVIL_H
 
@@ -29,7 +30,8 @@ static inline int setup(void **state)
     core_put(&core, (part_t){PART_NODE, 0}, STR("key"), STR(SECRET_WORD));
     core_put(&core, (part_t){PART_SECRET, 0}, STR("dkim/example.org"), STR(SECRET_WORD));
     core_put(&core, USER_P(VICTIM), STR("b/0123456789/0000"), STR(SECRET_WORD));
-    core_put(&core, USER_P(VICTIM), STR("b/0123456789/\0\0\0\0"), STR(SECRET_WORD)); /* a chunk's key as it is */
+    /* a chunk's key as it is */
+    core_put(&core, USER_P(VICTIM), STR("b/0123456789/\0\0\0\0"), STR(SECRET_WORD));
     core_put(&core, USER_P(VICTIM), STR("u/0001/00000001"), STR(SECRET_WORD));
     core_put(&core, USER_P(VICTIM), STR("seen/0123456789"), STR("1"));
     core_put(&core, QUEUE_P, STR("m/0123456789"), STR(SECRET_WORD));

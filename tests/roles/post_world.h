@@ -1,5 +1,6 @@
-/* post_world.h: courier and local on the memory store, with a virtual clock, made-up DNS and scripted servers. One thread; every network
- * operation is a step, and the world can end at any of them. For tests/roles/test_courier.c and test_crash.c. */
+/* post_world.h: courier and local on the memory store, with a virtual clock, made-up DNS and
+ * scripted servers. One thread; every network operation is a step, and the world can end at any of
+ * them. For tests/roles/test_courier.c and test_crash.c. */
 #ifndef TESTS_POST_WORLD_H
 #define TESTS_POST_WORLD_H
 
@@ -300,7 +301,8 @@ static void world_close(void)
     world_open();
 }
 
-/* Domain us.test: accounts a, b; both@ → a and x@one.test, loop@ → loop2@ → loop@, mixed@ → a, nobody@, y@two.test. */
+/* Domain us.test: accounts a, b; both@ → a and x@one.test, loop@ → loop2@ → loop@, mixed@ → a,
+ * nobody@, y@two.test. */
 static void world_begin(uint64_t seed)
 {
     struct err err;
@@ -421,7 +423,8 @@ static size_t world_rows(const char *prefix)
     return n;
 }
 
-/* How many messages with that tag (in their own header) a mailbox has; with NULL, messages from <> whose text contains `has`. */
+/* How many messages with that tag (in their own header) a mailbox has; with NULL, messages from <>
+ * whose text contains `has`. */
 static size_t world_mailbox(uint64_t account, const char *tag, const char *has)
 {
     struct arena a;

@@ -1,4 +1,5 @@
-/* Finding and reaching the server for a domain, with scripted DNS, peers and clock. */
+/* test_attempt.c: Finding and reaching the server for a domain, with scripted DNS, peers and
+ * clock. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,8 +15,9 @@
 
 /* ---- the world: one table of names, one of servers ---- */
 
-/* DNS, one record a line: "name TYPE data" or "name TYPE !SERVFAIL|!TIMEOUT|!BOGUS|!NXDOMAIN|!NODATA". A name without any row does not
- * exist; one without a row of that type has no data. Servers, one a line: "address how", see enum how. */
+/* DNS, one record a line: "name TYPE data" or "name TYPE
+ * !SERVFAIL|!TIMEOUT|!BOGUS|!NXDOMAIN|!NODATA". A name without any row does not exist; one without
+ * a row of that type has no data. Servers, one a line: "address how", see enum how. */
 static struct world {
     const char *dns, *servers;
     int64_t now_ms;
@@ -328,7 +330,8 @@ static const struct row rows[] = {
     {"no way to IPv6 counts for nothing", "x.test",
      "x.test MX 1 m1.x.test\nx.test MX 2 m2.x.test\nm1.x.test AAAA 2001:db8::1\nm2.x.test AAAA "
      "2001:db8::2\n" A2,
-     "2001:db8::1 noroute\n2001:db8::2 noroute\n2.2.2.2 ok\n", "open 2.2.2.2", "2001:db8::1 2001:db8::2 2.2.2.2 "},
+     "2001:db8::1 noroute\n2001:db8::2 noroute\n2.2.2.2 ok\n", "open 2.2.2.2",
+     "2001:db8::1 2001:db8::2 2.2.2.2 "},
     {"nothing but IPv6, and no way", "x.test", MX1 "m1.x.test AAAA 2001:db8::1\n",
      "2001:db8::1 noroute\n", "temporary 4.4.4", "2001:db8::1 "},
 
@@ -597,7 +600,8 @@ static void test_send(void **state)
     end(t);
 }
 
-/* Two more messages over the same connection: no RSET, no new connection, and few writes: the group, each chunk, the last with its dot. */
+/* Two more messages over the same connection: no RSET, no new connection, and few writes: the
+ * group, each chunk, the last with its dot. */
 static void test_reuse(void **state)
 {
     char got[512];

@@ -1,5 +1,6 @@
-/* test_core_malformed.c: a role that was taken over sends what no role sends: cut off, too long, absurd, far too much, or noise. Core must
- * not crash, not change, not reveal, and serve the others as before. */
+/* test_core_malformed.c: a role that was taken over sends what no role sends: cut off, too long,
+ * absurd, far too much, or noise. Core must not crash, not change, not reveal, and serve the others
+ * as before. */
 #include <dirent.h>
 
 #include "roles/evil.h"
@@ -271,7 +272,8 @@ static void a_flood_of_watches_leaves_room_for_others(void **state)
 static void too_many_channels_are_refused(void **state)
 {
     (void)state;
-    struct permissions table = *permissions_of(ROLE_COUNT); /* its own: setup's may still be closing */
+    /* its own: setup's may still be closing */
+    struct permissions table = *permissions_of(ROLE_COUNT);
     struct raw r[64];
     size_t n = 0;
     for (; n < 64; n++) {

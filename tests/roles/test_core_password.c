@@ -1,4 +1,4 @@
-/* Password records, and how long the answer to a wrong one is held back. */
+/* test_core_password.c: Password records, and how long the answer to a wrong one is held back. */
 #include "roles/core/delays.h"
 #include "roles/core/password.h"
 #include "roles/core_fixture.h"

@@ -1,10 +1,12 @@
-/* Who may what: the whole matrix of role x partition x prefix x operation, asked of the table, and of a live core. */
+/* test_core_permissions.c: Who may what: the whole matrix of role x partition x prefix x operation,
+ * asked of the table, and of a live core. */
 #include "roles/core_fixture.h"
 
 enum { MX, USER, COURIER, LOCAL, SESSION, ADMIN, COLUMNS };
 #define ACCOUNT 17u /* the session's */
 
-/* What is expected. g get, k scan of keys, s scan, c create, w write, d delete, n count, h hints (watch). */
+/* What is expected. g get, k scan of keys, s scan, c create, w write, d delete, n count, h hints
+ * (watch). */
 static const struct row {
     part_t part;
     const char *key;
@@ -183,6 +185,7 @@ static void try_writes(const struct live *l)
 static struct store *column_store(struct core_fixture *f, int column, struct store **base)
 {
     struct err err;
+    uint32_t hold_ms;
     uint64_t account;
     struct store *session;
     if (column != SESSION)
@@ -192,7 +195,7 @@ static struct store *column_store(struct core_fixture *f, int column, struct sto
     store_close(admin);
     *base = core_store(f, permissions_of(ROLE_USER));
     assert_int_equal(store_remote_login(*base, STR("Me@Example.ORG"), STR("right"), NULL, &account,
-                                        &session, &err),
+                                        &session, &hold_ms, &err),
                      RC_OK);
     assert_int_equal(account, ACCOUNT);
     return session;
@@ -208,8 +211,9 @@ static void a_live_core_is_the_matrix(void **state)
         struct live l = {.s = column_store(&f, col, &base)};
         for (size_t i = 0; i < ROWS; i++) {
             part_t part = matrix[i].part;
+            /* there are no such partitions: a client finds out by itself */
             if (part.id != 0 && part.kind != PART_USER && part.kind != PART_QUEUE)
-                continue; /* there are no such partitions: a client finds out by itself */
+                continue;
             l.row = &matrix[i];
             l.may = matrix[i].may[col];
             try_reads(&l);

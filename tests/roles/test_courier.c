@@ -1,4 +1,5 @@
-/* courier and local on made-up days: retries, warnings, giving up, bounces, the operator's hand, damage, clocks. */
+/* test_courier.c: courier and local on made-up days: retries, warnings, giving up, bounces, the
+ * operator's hand, damage, clocks. */
 #include "roles/post_world.h"
 
 #define HOUR 3600000LL
@@ -107,7 +108,8 @@ static void trace_headers(void **state)
 
 /* ---- waiting ---- */
 
-/* 5, 15, 30 min, 1 h, 2 h, 4 h, 4 h …; the sender is warned once after 4 h and told after 5 days. */
+/* 5, 15, 30 min, 1 h, 2 h, 4 h, 4 h …; the sender is warned once after 4 h and told after 5
+ * days. */
 static void retry_schedule(void **state)
 {
     (void)state;
@@ -178,8 +180,8 @@ static void destination_waits(void **state)
     struct queue_story s = story(id[19], &a);
     assert_int_equal(s.deliveries[0].attempts, 1);
     assert_true(str_contains(s.deliveries[0].reason, STR("refused")));
-    assert_int_equal(world_send("new", "a@us.test", "p@down.test", 100, NULL),
-                     STORE_OK); /* waits with the others */
+    /* waits with the others */
+    assert_int_equal(world_send("new", "a@us.test", "p@down.test", 100, NULL), STORE_OK);
     world_now();
     assert_int_equal(w.steps, steps);
     w.down = false;
@@ -342,7 +344,8 @@ static void bounce_text(void **state)
     assert_int_equal(world_rows("c/"), 0);
 }
 
-/* The bounce's sender does not exist either: the postmaster; and if the postmaster is a dead end too, it ends there. */
+/* The bounce's sender does not exist either: the postmaster; and if the postmaster is a dead end
+ * too, it ends there. */
 static void double_bounce(void **state)
 {
     (void)state;
@@ -467,8 +470,8 @@ static void abandoned(void **state)
     queue_in_abort(gone); /* takes its chunks back itself */
     queue_id_t id;
     w.down = true;
-    assert_int_equal(world_send("t", "a@us.test", "p@down.test", 200000, &id),
-                     STORE_OK); /* durable: the lazy ones are visible */
+    /* durable: the lazy ones are visible */
+    assert_int_equal(world_send("t", "a@us.test", "p@down.test", 200000, &id), STORE_OK);
     size_t all = world_rows("c/");
     sweep();
     assert_int_equal(world_rows("c/"), all); /* young */
@@ -477,8 +480,8 @@ static void abandoned(void **state)
     assert_int_equal(world_rows("c/"), all - 2); /* the one that waits keeps its */
     struct queue_in_rcpt r = {STR("p@one.test"), STR("one.test"), false, false};
     struct queue_message m = {0};
-    assert_int_equal(queue_in_commit(slow, &m, &r, 1),
-                     STORE_CONFLICT); /* too slow: not acknowledged, not half there */
+    /* too slow: not acknowledged, not half there */
+    assert_int_equal(queue_in_commit(slow, &m, &r, 1), STORE_CONFLICT);
     assert_int_equal(world_rows("m/"), 1);
 }
 
@@ -509,8 +512,8 @@ static void clock_jumps(void **state)
         assert_int_equal(world_send("t", "a@us.test", "p@down.test", 100, NULL), STORE_OK);
     world_now();
     w.fe.wall += 3650 * DAY;
-    world_quiet(HOUR /
-                10); /* tried within the grace, and not expired by a clock nobody believes yet */
+    /* tried within the grace, and not expired by a clock nobody believes yet */
+    world_quiet(HOUR / 10);
     assert_int_equal(world_mailbox(1, NULL, "Action: failed"), 0);
     assert_int_equal(world_rows("dr/"), 10);
     w.fe.wall -= 3660 * DAY;
@@ -602,8 +605,9 @@ static void dot_waits_for_the_mark(void **state)
     world_now();
     w.fe.env.store = slow.inner;
     assert_int_equal(dots, 5);
+    /* all that were sent before are marked */
     for (size_t i = 0; i < 5; i++)
-        assert_int_equal(rows_at_dot[i], 5 - i); /* all that were sent before are marked */
+        assert_int_equal(rows_at_dot[i], 5 - i);
 }
 
 /* A store that says no for a while: what was sent is not forgotten. */

@@ -1,8 +1,11 @@
-/* The whole life of mail, ended at every batch and at every network operation, and begun again.
+/* test_crash.c: The whole life of mail, ended at every batch and at every network operation, and
+ * begun again.
  *
- * Accept, relay, local delivery, an alias that goes both ways, bounces to a local and to a remote sender. After each end and restart the world
- * runs until it is quiet. Then: everything acknowledged has arrived or its sender was told; nothing is twice in a mailbox; at most one
- * transaction was repeated to another server (between its 250 and our durable mark); the queue holds nothing any more. */
+ * Accept, relay, local delivery, an alias that goes both ways, bounces to a local and to a remote
+ * sender. After each end and restart the world runs until it is quiet. Then: everything
+ * acknowledged has arrived or its sender was told; nothing is twice in a mailbox; at most one
+ * transaction was repeated to another server (between its 250 and our durable mark); the queue
+ * holds nothing any more. */
 #include "roles/post_world.h"
 
 struct sent {

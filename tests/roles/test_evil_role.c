@@ -1,6 +1,6 @@
-/* test_evil_role.c: a role that was taken over speaks the store protocol correctly, and lies: it asks for what is not its own, in every
- * way it can think of. It must get nothing, change nothing, and not be told "done". What is not even a request is in
- * test_core_malformed.c. */
+/* test_evil_role.c: a role that was taken over speaks the store protocol correctly, and lies: it
+ * asks for what is not its own, in every way it can think of. It must get nothing, change nothing,
+ * and not be told "done". What is not even a request is in test_core_malformed.c. */
 #include "roles/evil.h"
 
 static const enum role_id roles[] = {ROLE_MX, ROLE_USER, ROLE_COURIER, ROLE_LOCAL};
@@ -236,14 +236,14 @@ static void sessions_are_where_they_were_made(void **state)
     struct raw a = raw_open(&core, &table), b = raw_open(&core, &table);
     struct store_head mine, guess = {.has_token = true};
     core_put(&core, USER_P(OWN_ID), STR("f/0001"), STR("my own"));
-    assert_int_equal(ask_get(&a, &plain, USER_P(OWN_ID), STR("f/0001")),
-                     STORE_DENIED); /* before login: nothing */
+    /* before login: nothing */
+    assert_int_equal(ask_get(&a, &plain, USER_P(OWN_ID), STR("f/0001")), STORE_DENIED);
     assert_int_equal(login(&a, "me", "mine", &mine), RC_OK);
     assert_int_equal(ask_get(&a, &mine, USER_P(OWN_ID), STR("f/0001")), STORE_OK);
-    assert_int_equal(ask_get(&a, &plain, USER_P(OWN_ID), STR("f/0001")),
-                     STORE_DENIED); /* the channel itself: still nothing */
-    assert_int_equal(ask_get(&b, &mine, USER_P(OWN_ID), STR("f/0001")),
-                     STORE_DENIED); /* a token of another channel */
+    /* the channel itself: still nothing */
+    assert_int_equal(ask_get(&a, &plain, USER_P(OWN_ID), STR("f/0001")), STORE_DENIED);
+    /* a token of another channel */
+    assert_int_equal(ask_get(&b, &mine, USER_P(OWN_ID), STR("f/0001")), STORE_DENIED);
     assert_int_equal(ask_get(&a, &guess, USER_P(OWN_ID), STR("f/0001")), STORE_DENIED);
     guess = mine;
     guess.token[STORE_TOKEN_LEN - 1] ^= 1;

@@ -1,4 +1,5 @@
-/* test_expand.c: domains in U-labels and in A-labels are the same to who follows an address. (What aliases do is in tests/scenarios/mail.) */
+/* test_expand.c: domains in U-labels and in A-labels are the same to who follows an address. (What
+ * aliases do is in tests/scenarios/mail.) */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* test_local_sweep.c: the sweep of the mailboxes as local does it: over a channel to core, with local's rights and no more. */
+/* test_local_sweep.c: the sweep of the mailboxes as local does it: over a channel to core, with
+ * local's rights and no more. */
 #include "roles/core_fixture.h"
 
 #include "post/directory.h"
@@ -160,8 +161,8 @@ static void it_goes_on_where_it_was(void **state)
         deliver(account[i], id_ago(40 * DAY_MS));
         read_all(account[i]);
     }
-    assert_true(
-        local_sweep_step(&local)); /* the marks of the first are gone, its content is next */
+    /* the marks of the first are gone, its content is next */
+    assert_true(local_sweep_step(&local));
     assert_true(local.sweep.open);
     store_memory_fail(core.engine, STORE_UNKNOWN);
     assert_true(local_sweep_step(&local)); /* nothing is to be written there */

@@ -69,7 +69,8 @@ static void test_rows(void **state)
     buf_free(&delivered);
 }
 
-/* As the local role compares, whatever blanks the field was padded with; a value too long for an address is none. */
+/* As the local role compares, whatever blanks the field was padded with; a value too long for an
+ * address is none. */
 static void test_is(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* test_mx_session.c: mx sessions over the memory engine, driven as sys/server.h drives them: who may send to whom, what is stored, and what is
- * said when the store cannot. */
+/* test_mx_session.c: mx sessions over the memory engine, driven as sys/server.h drives them: who
+ * may send to whom, what is stored, and what is said when the store cannot. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -406,7 +406,8 @@ static void test_space(void **state)
     expect_prefix(say(w, "MAIL FROM:<s@away.example>\r\n"), "452 4.3.1");
 }
 
-/* A message that was let in, and others with it: the reserve stays, and nothing of what was begun. */
+/* A message that was let in, and others with it: the reserve stays, and nothing of what was
+ * begun. */
 static void test_space_during_content(void **state)
 {
     struct world *w = *state;

@@ -1,4 +1,5 @@
-/* The resolver role's engine over its channel: its protocol, and real answers from an NSD on loopback (skipped where that is not installed). */
+/* test_resolver.c: The resolver role's engine over its channel: its protocol, and real answers from
+ * an NSD on loopback (skipped where that is not installed). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -213,8 +214,8 @@ static void test_reconnect(void **state)
     (void)state;
     pair_open(&p, port, false);
     assert_int_equal(pthread_create(&t, NULL, go_away, &p), 0);
-    assert_int_equal(ask(&p, "x.test", DNS_MX, 1500).status,
-                     DNS_TIMEOUT); /* not SERVFAIL: it was asked again */
+    /* not SERVFAIL: it was asked again */
+    assert_int_equal(ask(&p, "x.test", DNS_MX, 1500).status, DNS_TIMEOUT);
     pthread_join(t, NULL);
     pair_close(&p);
     close(fd);
@@ -458,11 +459,11 @@ static void test_absence(void **state)
     pair_open(&p, nsd_port, false);
     assert_int_equal(ask(&p, "no.example.test", DNS_MX, 5000).status, DNS_NXDOMAIN);
     assert_int_equal(ask(&p, "mx2.example.test", DNS_AAAA, 5000).status, DNS_NODATA);
-    assert_int_equal(ask(&p, "below.example.test", DNS_A, 5000).status,
-                     DNS_NODATA); /* an empty non-terminal exists */
+    /* an empty non-terminal exists */
+    assert_int_equal(ask(&p, "below.example.test", DNS_A, 5000).status, DNS_NODATA);
     assert_int_equal(ask(&p, "lost.example.test", DNS_A, 5000).status, DNS_NXDOMAIN);
-    assert_int_equal(ask(&p, "x.other.test", DNS_A, 5000).status,
-                     DNS_SERVFAIL); /* REFUSED there: not known */
+    /* REFUSED there: not known */
+    assert_int_equal(ask(&p, "x.other.test", DNS_A, 5000).status, DNS_SERVFAIL);
     assert_int_equal(ask(&p, "away.example.test", DNS_A, 5000).status, DNS_SERVFAIL);
     char label[80];
     memset(label, 'a', sizeof label);
@@ -471,7 +472,8 @@ static void test_absence(void **state)
     pair_close(&p);
 }
 
-/* Validating, an answer that cannot be proved is not used: the server has no signatures and nothing above it either. */
+/* Validating, an answer that cannot be proved is not used: the server has no signatures and nothing
+ * above it either. */
 static void test_unproved(void **state)
 {
     struct pair p;

@@ -1,5 +1,6 @@
-/* The supervisor with real processes, users and sandboxes, and roles that do little: this program is also what it executes as a role.
- * As root, as an ordinary user, and with threads. */
+/* test_supervisor.c: The supervisor with real processes, users and sandboxes, and roles that do
+ * little: this program is also what it executes as a role. As root, as an ordinary user, and with
+ * threads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,7 +68,8 @@ void resolver_serve(struct role *resolver, int fd, enum role_id peer)
     must(channel_serve(fd, &ops, NULL) != NULL);
 }
 
-/* One connection, one letter in, one answer out: 'q' plain, 'c' after having core end our channel. */
+/* One connection, one letter in, one answer out: 'q' plain, 'c' after having core end our
+ * channel. */
 static void serve_one(struct role *r, int fd)
 {
     struct answer a = {.mx_pid = getpid(), .uid = getuid()};
@@ -171,7 +173,8 @@ static struct rig *rig_of(void **state)
     return *state;
 }
 
-/* Below the range from which the system takes ports for connections: other tests make many at the same time. */
+/* Below the range from which the system takes ports for connections: other tests make many at the
+ * same time. */
 static uint16_t free_port(void)
 {
     struct netaddr at;
@@ -293,8 +296,8 @@ static void live(struct rig *r, enum how how)
     } else {
         assert_int_not_equal(a.mx_pid, r->pid);
         assert_int_not_equal(a.core_pid, a.mx_pid);
-        assert_int_equal(a.fds, 3 + 1 + 1 + 2 +
-                                    1); /* standard, control, listener, channels, this connection */
+        /* standard, control, listener, channels, this connection */
+        assert_int_equal(a.fds, 3 + 1 + 1 + 2 + 1);
         bool own_user = geteuid() == 0 && how == AS_IS;
         assert_int_equal(a.uid, how == AS_NOBODY ? 65534
                                 : own_user       ? SUPERVISOR_UID_BASE + ROLE_MX

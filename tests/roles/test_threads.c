@@ -1,4 +1,5 @@
-/* courier and local with their threads: all arrives, all once, and both stop. (Meant to be run under ThreadSanitizer as well.) */
+/* test_threads.c: courier and local with their threads: all arrives, all once, and both stop.
+ * (Meant to be run under ThreadSanitizer as well.) */
 #include "roles/post_world.h"
 
 enum { MAILS = 400, PATIENCE_S = 60 };

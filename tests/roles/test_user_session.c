@@ -25,6 +25,7 @@ struct world {
     struct arena arena;
     int logins, logouts;
     enum rc login_rc;
+    uint32_t hold_ms;
 };
 
 static int64_t wall_ms(struct env *e)
@@ -40,10 +41,11 @@ static void random_fixed(struct env *e, void *to, size_t n)
 }
 
 static enum rc login(struct user *u, str_t name, str_t password, const struct netaddr *from,
-                     uint64_t *account, struct store **session, struct err *err)
+                     uint64_t *account, struct store **session, uint32_t *hold_ms, struct err *err)
 {
     struct world *w = u->env->ctx;
     (void)from;
+    *hold_ms = w->hold_ms;
     if (w->login_rc != RC_OK)
         return err_set(err, w->login_rc, "", "not today");
     if (!str_eq(name, w->name.len > 0 ? w->name : STR("anna")) || !str_eq(password, STR("secret")))
@@ -184,8 +186,8 @@ static void test_login_refused(void **state)
     const char *wrong_name = say(w, s, "USER nobody\r\nPASS secret\r\n", NULL);
     assert_string_equal(strstr(wrong_password, "-ERR"),
                         "-ERR [AUTH] name or password is wrong\r\n");
-    assert_string_equal(strstr(wrong_name, "-ERR"),
-                        strstr(wrong_password, "-ERR")); /* the same words */
+    /* the same words */
+    assert_string_equal(strstr(wrong_name, "-ERR"), strstr(wrong_password, "-ERR"));
     w->login_rc = RC_TEMP;
     assert_non_null(strstr(say(w, s, LOGIN, NULL), "-ERR [SYS/TEMP] logins cannot be checked now"));
     assert_true(ops->finished(s)); /* three times is enough */
@@ -197,6 +199,25 @@ static void test_login_refused(void **state)
                "-ERR [AUTH] passwords are taken only over connections from this machine"));
     ops->close(s);
     assert_int_equal(w->logins, 0);
+}
+
+/* The answer to a wrong password waits without a thread; with many that wait for core, others are
+ * told to come again. */
+static void test_logins_cost_others_nothing(void **state)
+{
+    struct world *w = *state;
+    void *s = connect_from(w, "127.0.0.1");
+    w->hold_ms = 2000;
+    (void)say(w, s, "USER anna\r\nPASS x\r\n", NULL);
+    assert_int_equal(ops->hold_until_ms(s), NOW + 2000);
+    w->hold_ms = 0;
+    atomic_store(&w->user.logins_waiting, USER_LOGINS_MAX);
+    assert_non_null(strstr(say(w, s, LOGIN, NULL), "-ERR [SYS/TEMP]"));
+    assert_int_equal(ops->hold_until_ms(s), 0);
+    atomic_store(&w->user.logins_waiting, USER_LOGINS_MAX - 1);
+    assert_non_null(strstr(say(w, s, LOGIN, NULL), "+OK 0 messages"));
+    assert_int_equal(atomic_load(&w->user.logins_waiting), USER_LOGINS_MAX - 1);
+    ops->close(s);
 }
 
 /* A person types the domain as it is written; the account's name has it in A-labels. */
@@ -300,6 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_session, setup, teardown),
         cmocka_unit_test_setup_teardown(test_login_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_logins_cost_others_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_session_a_mailbox, setup, teardown),
         cmocka_unit_test_setup_teardown(test_international_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),

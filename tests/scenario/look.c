@@ -3,8 +3,8 @@
 
 bool wild(str_t pattern, str_t text)
 {
-    size_t p = 0, t = 0, star = SIZE_MAX,
-           from = 0; /* the last *, and where what it stands for may end next */
+    /* the last *, and where what it stands for may end next */
+    size_t p = 0, t = 0, star = SIZE_MAX, from = 0;
     while (t < text.len) {
         if (p < pattern.len && pattern.ptr[p] == '*') {
             star = p++;

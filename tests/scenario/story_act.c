@@ -126,8 +126,8 @@ bool step_restart(struct story *s)
 
 bool step_operator(struct story *s)
 {
-    static const char *const changes[] = {"retry", "hold", "release", "remove",
-                                          "bounce"}; /* as enum queue_change */
+    /* as enum queue_change */
+    static const char *const changes[] = {"retry", "hold", "release", "remove", "bounce"};
     size_t n = 0;
     for (size_t i = 0; i < sizeof changes / sizeof *changes && s->nwords == 3; i++) {
         struct queue_filter f = {.domain = s->word[2]};

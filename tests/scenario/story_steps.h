@@ -28,12 +28,12 @@ bool grammar(struct story *s, const char *how); /* says how the step is written;
 bool time_ms(struct story *s, str_t word, int64_t *out);
 bool bracketed(struct story *s, str_t word, str_t *out);
 bool address(struct story *s, str_t word, struct netaddr *out);
-bool block_line(struct story *s,
-                str_t *line); /* the next line of this step's block, without the blanks before it */
-str_t after_mark(str_t line); /* "| text" gives text */
+/* the next line of this step's block, without the blanks before it */
+bool block_line(struct story *s, str_t *line);
+str_t after_mark(str_t line);                   /* "| text" gives text */
 bool block_wanted(struct story *s, str_t *out); /* the whole block, as look_lines takes it */
-bool next_is(struct story *s,
-             const char *word);       /* goes on to the step after this one, if it is that */
+/* goes on to the step after this one, if it is that */
+bool next_is(struct story *s, const char *word);
 bool about(int64_t ms, int64_t want); /* ± 20 % */
 bool start_all(struct story *s);      /* the servers that do not run yet */
 

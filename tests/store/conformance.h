@@ -1,4 +1,5 @@
-/* conformance.h: what every implementation of store.h must do: the engines, and the client of the core role.
+/* conformance.h: what every implementation of store.h must do: the engines, and the client of the
+ * core role.
  *
  *     static const struct conformance suite = {.name = "memory", .open = ..., .close = ...};
  *     int main(void) { return conformance_run(&suite); }
@@ -20,8 +21,8 @@ struct conformance {
     const char *name;
     struct store *(*open)(void); /* fresh and empty */
     void (*close)(struct store *s);
-    /* Flips a bit of the value at a key; may close the store and open it again: returns the one to go on with. NULL: tests of
-     * damage are skipped. */
+    /* Flips a bit of the value at a key; may close the store and open it again: returns the one to
+     * go on with. NULL: tests of damage are skipped. */
     struct store *(*damage)(struct store *s, part_t part, str_t key, str_t value);
     void (*age_snapshots)(struct store *s, int64_t by_ms); /* NULL: skipped */
 };
@@ -45,8 +46,8 @@ int fixture_teardown(void **state);
 
 struct store_batch fixture_batch(struct fixture *f, part_t part);
 void fixture_put(struct fixture *f, part_t part, const char *key, const char *value);
-void fixture_expect(struct fixture *f, part_t part, const char *key,
-                    const char *value);                  /* NULL: absent */
+/* NULL: absent */
+void fixture_expect(struct fixture *f, part_t part, const char *key, const char *value);
 str_t fixture_fill(struct fixture *f, size_t n, char c); /* n bytes of c */
 
 extern const struct CMUnitTest conformance_writes[], conformance_reads[], conformance_together[];

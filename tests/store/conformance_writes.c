@@ -47,8 +47,8 @@ static void test_partitions_are_apart(void **state)
         assert_int_equal(page.n, 1);
     }
     struct store_batch b = fixture_batch(f, U(1));
-    store_delete_range(&b, STR_NONE,
-                       STR_NONE); /* all of one partition, nothing of its neighbours */
+    /* all of one partition, nothing of its neighbours */
+    store_delete_range(&b, STR_NONE, STR_NONE);
     assert_int_equal(store_commit(f->s, &b), STORE_OK);
     for (size_t i = 0; i < n; i++) {
         char value[2] = {(char)('A' + i), 0};
@@ -365,9 +365,8 @@ static enum store_rc put_bytes(struct fixture *f, size_t bytes)
     str_t value = fixture_fill(f, STORE_VALUE_MAX, 'v');
     for (size_t i = 0; bytes; i++) {
         char key[2] = {'a', (char)('a' + i)};
-        size_t take = bytes - 2 < STORE_VALUE_MAX
-                          ? bytes - 2
-                          : STORE_VALUE_MAX - 2; /* leaves more than a key */
+        /* leaves more than a key */
+        size_t take = bytes - 2 < STORE_VALUE_MAX ? bytes - 2 : STORE_VALUE_MAX - 2;
         store_put(&b, arena_dup(&f->a, str_of(key, 2)), str_first(value, take));
         bytes -= take + 2;
     }

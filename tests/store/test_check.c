@@ -1,4 +1,5 @@
-/* test_check.c: store_check counts what is there and names what is damaged, beside a running server too. */
+/* test_check.c: store_check counts what is there and names what is damaged, beside a running server
+ * too. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/wait.h>

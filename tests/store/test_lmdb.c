@@ -1,4 +1,5 @@
-/* test_lmdb.c: the LMDB engine: conformance, damage and what is logged of it, opening again, other people's files. */
+/* test_lmdb.c: the LMDB engine: conformance, damage and what is logged of it, opening again, other
+ * people's files. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,8 +94,8 @@ static void test_damage_is_logged(void **state)
 
 static void test_moved_value_is_damage(void **state)
 {
-    /* The checksum covers partition and key: a row under another name is not believed. Both keys are 8 long and the name
-     * of the first is changed in the file into that of the second. */
+    /* The checksum covers partition and key: a row under another name is not believed. Both keys
+     * are 8 long and the name of the first is changed in the file into that of the second. */
     struct fixture *f = *state;
     fixture_put(f, Q, "wasknown", "right value, wrong key");
     store_close(f->s);
@@ -146,7 +147,8 @@ static void test_shared_board(void **state)
     assert_true(atomic_load(&shared.generation[PART_DIRECTORY]) > before);
 }
 
-/* A file never shrinks: what was deleted in it is room again, or a disk that was full once would be full for ever. */
+/* A file never shrinks: what was deleted in it is room again, or a disk that was full once would be
+ * full for ever. */
 static void test_room_inside_counts(void **state)
 {
     struct fixture *f = *state;

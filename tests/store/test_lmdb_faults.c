@@ -1,7 +1,9 @@
-/* test_lmdb_faults.c: what the LMDB engine does when the disk fails: each system call of a commit in turn, and a full disk.
+/* test_lmdb_faults.c: what the LMDB engine does when the disk fails: each system call of a commit
+ * in turn, and a full disk.
  *
- * Calls are made to fail by a seccomp filter in a child process, which is what the engine sees of a broken disk. The full
- * disk is a small tmpfs in a mount namespace of our own (skipped where that is not allowed). */
+ * Calls are made to fail by a seccomp filter in a child process, which is what the engine sees of a
+ * broken disk. The full disk is a small tmpfs in a mount namespace of our own (skipped where that
+ * is not allowed). */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -176,8 +178,8 @@ static void then_full(struct store *s)
         expect(put(s, "unwritten", false, 100) == STORE_FULL);
     expect(put(s, "lazy", true, 100) == STORE_OK); /* promised, kept by us */
     expect(put(s, "unwritten", false, 100) == STORE_FULL);
-    expect(put(s, "lazy too", true, 100) ==
-           STORE_FULL); /* no more promises until that one is kept */
+    /* no more promises until that one is kept */
+    expect(put(s, "lazy too", true, 100) == STORE_FULL);
     expect(atomic_load(&board->writes_stopped) == 0);
     expect(has(s, "before") && !has(s, "unwritten"));
     expect(strstr(dir.log, "STOPPED") == NULL);
@@ -212,8 +214,8 @@ static void run_child(void (*fn)(void))
     bool skipped = WIFEXITED(status) && WEXITSTATUS(status) == 77;
     if (!skipped) {
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-        struct store *s = lmdb_dir_open(
-            &dir); /* the restart: what was acknowledged is there, and it writes again */
+        /* the restart: what was acknowledged is there, and it writes again */
+        struct store *s = lmdb_dir_open(&dir);
         assert_non_null(s);
         assert_true(has(s, "before"));
         assert_int_equal(put(s, "after", false, 100), STORE_OK);
@@ -313,8 +315,8 @@ static void child_full_disk(void)
     expect(put(s, "no", false, 60000) == STORE_FULL);
     expect(put(s, "no", true, 60000) == STORE_FULL);
     char key[16];
-    uint64_t
-        reader; /* a reader pins what the first deletes free: they need new pages, from the reserve */
+    /* a reader pins what the first deletes free: they need new pages, from the reserve */
+    uint64_t reader;
     expect(store_snapshot_open(s, Q, &reader) == STORE_OK);
     for (unsigned i = 0; i < n; i++) { /* every delete works */
         snprintf(key, sizeof key, "k%06u", i);
@@ -324,8 +326,8 @@ static void child_full_disk(void)
             store_snapshot_close(s, reader);
     }
     usleep(1100000); /* free pages are counted once a second */
-    expect(put(s, "reuse", false, 60000) ==
-           STORE_OK); /* what they freed is used again, though the disk is still full */
+    /* what they freed is used again, though the disk is still full */
+    expect(put(s, "reuse", false, 60000) == STORE_OK);
     expect(unlinkat(dir.fd, "hog", 0) == 0);
     unsigned again = fill(s, false, 0); /* and with space outside, all of it */
     expect(again >= n * 9 / 10);

@@ -1,5 +1,6 @@
-/* test_lmdb_kill.c: a process that writes is killed at any moment, several times over the same files. An outside witness (this
- * process, at the other end of a pipe) knows what was acknowledged: all of that must be there, and nothing may be half there. */
+/* test_lmdb_kill.c: a process that writes is killed at any moment, several times over the same
+ * files. An outside witness (this process, at the other end of a pipe) knows what was acknowledged:
+ * all of that must be there, and nothing may be half there. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -138,9 +139,8 @@ static bool whole(struct fixture *f, struct message m)
     bool c0 = present(f, "c0", m, message_content(&f->a, m)),
          c1 = present(f, "c1", m, message_content(&f->a, m));
     assert_int_equal(c1, there && !gone);
-    assert_true(
-        !there ||
-        c0 == !gone); /* a lazy chunk may be there without its message, not the other way round */
+    /* a lazy chunk may be there without its message, not the other way round */
+    assert_true(!there || c0 == !gone);
     return there;
 }
 

@@ -1,5 +1,6 @@
-/* test_store_remote.c: the client of the core role: the conformance suite through a socket to a core over the memory engine, and what
- * only a client can see: core dying, a board that changes hands, hints that are not listened to, logins. */
+/* test_store_remote.c: the client of the core role: the conformance suite through a socket to a
+ * core over the memory engine, and what only a client can see: core dying, a board that changes
+ * hands, hints that are not listened to, logins. */
 #include <pthread.h>
 #include <time.h>
 
@@ -16,8 +17,8 @@ static struct store *suite_store(void)
 {
     struct store *s = core_store(&suite_core, &core_any);
     uint64_t snapshot;
-    assert_int_equal(store_snapshot_open(s, Q, &snapshot),
-                     STORE_OK); /* now the socket is in use: the board is core's */
+    /* now the socket is in use: the board is core's */
+    assert_int_equal(store_snapshot_open(s, Q, &snapshot), STORE_OK);
     store_snapshot_close(s, snapshot);
     return s;
 }
@@ -422,6 +423,7 @@ static void logins(void **state)
     struct err err;
     struct store *session = NULL, *again = NULL;
     uint64_t account = 0;
+    uint32_t hold_ms = 1;
     bool present;
     str_t value;
     up(&f);
@@ -432,20 +434,28 @@ static void logins(void **state)
     /* the same words whatever was wrong */
     struct err unknown;
     assert_int_equal(store_remote_login(f.s, STR("no@example.org"), STR("right"), NULL, &account,
-                                        &session, &unknown),
+                                        &session, &hold_ms, &unknown),
                      RC_PERM);
     assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR("wrong"), NULL, &account,
-                                        &session, &err),
+                                        &session, &hold_ms, &err),
                      RC_PERM);
     assert_string_equal(err.text, unknown.text);
+    assert_int_equal(hold_ms, 0); /* nobody's address */
+    struct netaddr stranger = {.family = NETADDR_V4, .bytes = {192, 0, 2, 1}};
+    for (uint32_t want = 2000; want <= 4000; want *= 2) {
+        assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR("wrong"), &stranger,
+                                            &account, &session, &hold_ms, &err),
+                         RC_PERM);
+        assert_int_equal(hold_ms, want);
+    }
     assert_string_equal(err.status, "5.7.8");
     assert_null(session);
-    assert_int_equal(
-        store_remote_login(f.s, STR("me@example.org"), STR(""), NULL, &account, &session, &err),
-        RC_PERM);
+    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR(""), NULL, &account,
+                                        &session, &hold_ms, &err),
+                     RC_PERM);
 
     assert_int_equal(store_remote_login(f.s, STR("ME@example.org"), STR("right"), NULL, &account,
-                                        &session, &err),
+                                        &session, &hold_ms, &err),
                      RC_OK);
     assert_int_equal(account, 5);
     assert_int_equal(store_get1(session, U(5), STR("f/1"), &f.a, &present, &value), STORE_OK);
@@ -455,20 +465,20 @@ static void logins(void **state)
 
     /* a new password is the password; none locks */
     assert_int_equal(store_remote_set_password(f.s, 5, STR("new"), &err), RC_OK);
-    assert_int_equal(
-        store_remote_login(f.s, STR("me@example.org"), STR("right"), NULL, &account, &again, &err),
-        RC_PERM);
-    assert_int_equal(
-        store_remote_login(f.s, STR("me@example.org"), STR("new"), NULL, &account, &again, &err),
-        RC_OK);
+    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR("right"), NULL, &account,
+                                        &again, &hold_ms, &err),
+                     RC_PERM);
+    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR("new"), NULL, &account,
+                                        &again, &hold_ms, &err),
+                     RC_OK);
     store_close(again);
     assert_int_equal(store_remote_set_password(f.s, 5, STR_NONE, &err), RC_OK);
-    assert_int_equal(
-        store_remote_login(f.s, STR("me@example.org"), STR(""), NULL, &account, &again, &err),
-        RC_PERM);
-    assert_int_equal(
-        store_remote_login(f.s, STR("me@example.org"), STR("new"), NULL, &account, &again, &err),
-        RC_PERM);
+    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR(""), NULL, &account, &again,
+                                        &hold_ms, &err),
+                     RC_PERM);
+    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR("new"), NULL, &account,
+                                        &again, &hold_ms, &err),
+                     RC_PERM);
 
     /* a session ends with core */
     restart_core(&f);

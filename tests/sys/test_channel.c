@@ -1,5 +1,6 @@
-/* Channels over real socket pairs: many calls at once, answers in any order, descriptors, deadlines, a peer that dies, a peer
- * that lies, a peer that does not read. And frames cut at every byte. */
+/* test_channel.c: Channels over real socket pairs: many calls at once, answers in any order,
+ * descriptors, deadlines, a peer that dies, a peer that lies, a peer that does not read. And frames
+ * cut at every byte. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,7 +26,7 @@
 #define SOON  (sys_mono_ms() + 20000) /* a limit no honest answer reaches */
 #define SHORT (sys_mono_ms() + 60)
 
-enum { ECHO = 1, LATER, SILENT, GIVE_FD, NOTIFY, LIE, FLOOD };
+enum { ECHO = 1, LATER, SILENT, GIVE_FD, NOTIFY, LIE, FLOOD, LARGE };
 
 /* ---- a server that does what it is told ---- */
 
@@ -102,6 +103,12 @@ static bool on_request(void *user, struct channel_peer *p, uint8_t type, uint64_
         channel_reply(p, 0, NOTIFY, &v, 1, -1);
         channel_reply(p, id, NOTIFY, NULL, 0, -1);
         return true;
+    case LARGE: {
+        static char large[1 << 20];
+        struct iovec b = {.iov_base = large, .iov_len = sizeof large};
+        channel_reply(p, id, LARGE, &b, 1, -1);
+        return true;
+    }
     case FLOOD:
         for (int i = 0; i < 40; i++) { /* 40 MiB that nobody reads */
             static char big[1 << 20];
@@ -260,8 +267,9 @@ static void test_any_order(void **state)
         assert_true(wake_wait(&a[i].done, SOON));
         assert_int_equal(a[i].c.rc, RC_OK);
         assert_int_equal(a[i].c.reply_type, LATER);
+        /* each its own */
         for (int j = 0; j < i; j++)
-            assert_memory_not_equal(a[i].copy, a[j].copy, 8); /* each its own */
+            assert_memory_not_equal(a[i].copy, a[j].copy, 8);
     }
     end(ch, &s);
     for (int i = 0; i < 300; i++)
@@ -300,8 +308,8 @@ static void test_deadlines(void **state)
     async_send(ch, &b, SILENT, STR("x"), SHORT);
     assert_true(wake_wait(&b.done, SOON));
     assert_int_equal(b.c.rc, RC_CLOSED);
-    assert_int_equal(call(ch, ECHO, STR("x"), SOON, NULL, &reply),
-                     RC_OK); /* the channel is as good as before */
+    /* the channel is as good as before */
+    assert_int_equal(call(ch, ECHO, STR("x"), SOON, NULL, &reply), RC_OK);
     end(ch, &s);
 }
 
@@ -316,8 +324,8 @@ static void test_late_answer(void **state)
     assert_int_equal(call(ch, LATER, STR("x"), SHORT, NULL, &reply), RC_CLOSED);
     struct async a, b;
     async_send(ch, &a, LATER, STR("x"), SOON); /* takes the slot that was given up */
-    async_send(ch, &b, LATER, STR("x"),
-               SOON); /* the third: now all are answered, the late one too */
+    /* the third: now all are answered, the late one too */
+    async_send(ch, &b, LATER, STR("x"), SOON);
     assert_true(wake_wait(&a.done, SOON) && wake_wait(&b.done, SOON));
     assert_int_equal(a.times, 1);
     assert_int_equal(call(ch, ECHO, STR("fine"), SOON, &arena, &reply), RC_OK);
@@ -387,7 +395,8 @@ static void test_peer_dies(void **state)
     end(ch, &s2);
 }
 
-/* A socket whose other end is closed already: what greets it fails, what waits goes on waiting for the next. */
+/* A socket whose other end is closed already: what greets it fails, what waits goes on waiting for
+ * the next. */
 static void test_dead_socket(void **state)
 {
     (void)state;
@@ -537,6 +546,35 @@ static void test_slow_reader(void **state)
     assert_true(wake_wait(&s.closed, SOON));
 }
 
+/* Many ask for much at once: who takes it, however slowly, gets all of it, and no more waits for it
+ * than it takes. */
+static void test_asks_faster_than_it_reads(void **state)
+{
+    (void)state;
+    enum { ASKED = 64 };
+    struct service s;
+    int fd = serve(&s);
+    char frame[FRAME_HEADER];
+    for (uint64_t i = 1; i <= ASKED; i++) {
+        frame_header(frame, LARGE, i, 0, false);
+        assert_int_equal(write(fd, frame, sizeof frame), (ssize_t)sizeof frame);
+    }
+    struct frame_reader r;
+    struct frame f;
+    assert_true(frame_reader_init(&r));
+    for (uint64_t n = 0; n < ASKED;) {
+        assert_int_equal(frame_fill(&r, fd), FRAME_OK);
+        while (frame_next(&r, &f) == FRAME_OK) {
+            assert_int_equal(f.payload.len, 1 << 20);
+            assert_int_equal(f.id, ++n);
+            assert_true(atomic_load(&s.requests) <= (int)n + 16); /* 16 MiB is where it would end */
+        }
+    }
+    frame_reader_free(&r);
+    close(fd);
+    assert_true(wake_wait(&s.closed, SOON));
+}
+
 /* A stream of frames, cut in two at every byte, gives the same frames. */
 static void test_split(void **state)
 {
@@ -588,7 +626,8 @@ int main(void)
         cmocka_unit_test(test_peer_dies),   cmocka_unit_test(test_dead_socket),
         cmocka_unit_test(test_notice),      cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_lies),        cmocka_unit_test(test_does_not_read),
-        cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_split),
+        cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_asks_faster_than_it_reads),
+        cmocka_unit_test(test_split),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

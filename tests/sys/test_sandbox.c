@@ -1,4 +1,5 @@
-/* Every row of the role table, entered in a child, which then tries one thing: done, refused with EACCES, or killed. */
+/* test_sandbox.c: Every row of the role table, entered in a child, which then tries one thing:
+ * done, refused with EACCES, or killed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,8 +30,8 @@
 enum { KILLED = 1000 };
 
 static int dir_fd, listener_fd, tcp_fd;
-static uint16_t
-    port; /* somebody listens there; the settings name it, as a DNS server's and as a route's */
+/* somebody listens there; the settings name it, as a DNS server's and as a route's */
+static uint16_t port;
 
 /* ---- things to try; each gives 0 or an errno ---- */
 
@@ -362,8 +363,8 @@ static void test_core_files(void **state)
     (void)state;
     assert_int_equal(attempt_in(ROLE_CORE, try_data_exec), KILLED);
     assert_int_equal(attempt_in(ROLE_MX, try_stat), EACCES);
-    assert_int_equal(attempt_in(ROLE_MX, try_abort),
-                     -SIGABRT); /* a broken belief still ends as such */
+    /* a broken belief still ends as such */
+    assert_int_equal(attempt_in(ROLE_MX, try_abort), -SIGABRT);
 }
 
 static void test_ports(void **state)

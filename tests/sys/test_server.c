@@ -1,4 +1,5 @@
-/* The server with real loopback sockets, and a protocol of lines made to be awkward. */
+/* test_server.c: The server with real loopback sockets, and a protocol of lines made to be
+ * awkward. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,7 +31,8 @@
 
 static bool tell; /* every test runs both ways: server_limits.handlers_tell */
 
-/* ---- the session: one line, one answer; `block` waits for the gate, `big` sends BIG bytes piece by piece ---- */
+/* ---- the session: one line, one answer; `block` waits for the gate, `big` sends BIG bytes piece
+ * by piece ---- */
 
 struct world {
     _Atomic int open, goodbyes, early_sends;
@@ -291,8 +293,8 @@ static void test_talk(void **state)
         for (int i = 0; i < 300; i++) {
             if (round == 0)
                 hear(fd[i], GREETING);
-            say(fd[i],
-                i % 2 ? "one\n" : "one\ntwo\nthree\n"); /* pipelined: one line used at a time */
+            /* pipelined: one line used at a time */
+            say(fd[i], i % 2 ? "one\n" : "one\ntwo\nthree\n");
             hear(fd[i], i % 2 ? "one!\n" : "one!\ntwo!\nthree!\n");
         }
     assert_int_equal(server_connections(r.server), 300);
@@ -557,7 +559,8 @@ static void *storm_main(void *arg)
     return NULL;
 }
 
-/* Connections that come, go and time out at the same moments, with all workers: for the sanitizers. */
+/* Connections that come, go and time out at the same moments, with all workers: for the
+ * sanitizers. */
 static void test_storm(void **state)
 {
     (void)state;

@@ -159,8 +159,9 @@ static enum pop3s_event cmd_quit(struct pop3s *s, str_t args)
 {
     if (args.len > 0)
         return bad(s, "QUIT takes no argument");
+    /* RFC 1939 6: only here is anything removed */
     if (s->state == POP3S_ST_TRANSACTION && s->n_left < s->n)
-        return POP3S_UPDATE; /* RFC 1939 6: only here is anything removed */
+        return POP3S_UPDATE;
     ok(s, "bye");
     s->closing = true;
     return POP3S_IDLE;
@@ -173,9 +174,9 @@ void pop3s_updated(struct pop3s *s, bool all)
     s->closing = true;
     if (all)
         ok(s, "bye");
+    /* RFC 1939 6 */
     else
-        buf_add(&s->out,
-                STR("-ERR [SYS/TEMP] some deleted messages not removed\r\n")); /* RFC 1939 6 */
+        buf_add(&s->out, STR("-ERR [SYS/TEMP] some deleted messages not removed\r\n"));
 }
 
 /* ---- TRANSACTION ---- */

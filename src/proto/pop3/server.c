@@ -22,8 +22,8 @@ struct pop3s *pop3s_new(const struct pop3s_config *c, int64_t now_ms)
     s->now_ms = now_ms;
     s->deadline_ms = now_ms + POP3S_LOGIN_S * MS; /* for the whole login, not for each command */
     buf_init(&s->out, POP3S_OUT_MAX);
-    buf_add(&s->out,
-            STR("+OK POP3 ready\r\n")); /* RFC 1939 4; no <timestamp>, as there is no APOP */
+    /* RFC 1939 4; no <timestamp>, as there is no APOP */
+    buf_add(&s->out, STR("+OK POP3 ready\r\n"));
     return s;
 }
 
@@ -64,8 +64,9 @@ str_t pop3s_output(const struct pop3s *s)
 void pop3s_sent(struct pop3s *s, size_t n)
 {
     buf_consume(&s->out, n);
+    /* an idle session has no buffer */
     if (s->out.len == 0 && s->producing == POP3S_NOTHING)
-        buf_free(&s->out); /* an idle session has no buffer */
+        buf_free(&s->out);
 }
 
 void pop3s_expire(struct pop3s *s, int64_t now_ms)
@@ -73,9 +74,8 @@ void pop3s_expire(struct pop3s *s, int64_t now_ms)
     bool answering = s->out.len > 0 || s->producing != POP3S_NOTHING;
     s->now_ms = now_ms;
     if (s->state == POP3S_ST_TRANSACTION && answering) {
-        s->deadline_ms =
-            now_ms + POP3S_IDLE_S *
-                         MS; /* slow, not idle; who takes nothing at all is cut off by the server */
+        /* slow, not idle; who takes nothing at all is cut off by the server */
+        s->deadline_ms = now_ms + POP3S_IDLE_S * MS;
         return;
     }
     s->closing = true;

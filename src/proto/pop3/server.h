@@ -49,7 +49,8 @@ enum pop3s_event {
     POP3S_FLUSH, /* output is over its watermark: send it before going on */
     /* (answer: pop3s_login, pop3s_refuse) Check pop3s_name and pop3s_password. */
     POP3S_LOGIN,
-    /* (answer: pop3s_content, pop3s_content_failed) Piece pop3s_piece of message pop3s_index is wanted. */
+    /* (answer: pop3s_content, pop3s_content_failed) Piece pop3s_piece of message pop3s_index is
+     * wanted. */
     POP3S_CONTENT,
     /* (answer: pop3s_updated) QUIT: remove the messages marked deleted. Only if there are any. */
     POP3S_UPDATE,

@@ -52,9 +52,8 @@ struct pop3s {
 };
 
 enum {
-    POP3S_WATERMARK =
-        16 *
-        1024, /* of output: then it is sent first. Small, so that many slow readers cost little */
+    /* of output: then it is sent first. Small, so that many slow readers cost little */
+    POP3S_WATERMARK = 16 * 1024,
     /* Over the watermark at most a piece, each byte of which may become two (bare LF, dots), with a
      * first line and an end. */
     POP3S_OUT_MAX = POP3S_WATERMARK + 2 * POP3S_PIECE_MAX + 1024,

@@ -8,7 +8,8 @@
  * reads as a sequence. smtpc_pump (roles/courier/client_io.h) moves its bytes over a struct
  * conn.
  *
- *     smtpc_hello … smtpc_begin(c, &envelope) … smtpc_content repeatedly … smtpc_end … smtpc_verdict(c, i)
+ *     smtpc_hello … smtpc_begin(c, &envelope) … smtpc_content repeatedly … smtpc_end …
+ *     smtpc_verdict(c, i)
  *
  *     GREETING ─▶ ready ─hello─▶ EHLO (─▶ HELO) ─▶ ready ─begin─▶ (RSET) MAIL RCPT… DATA ─354─▶ content
  *                                                    ▲                     │ refused              │ end

@@ -81,8 +81,8 @@ static enum smtpc_read take_line(struct smtpc_reader *r, str_t s, str_t *line)
         !ascii_digit(s.ptr[2]))
         return SMTPC_READ_BAD;
     int code = (s.ptr[0] - '0') * 100 + (s.ptr[1] - '0') * 10 + (s.ptr[2] - '0');
-    bool last =
-        s.len == 3 || s.ptr[3] == ' '; /* RFC 5321 4.2: a code alone is to be taken as a reply */
+    /* RFC 5321 4.2: a code alone is to be taken as a reply */
+    bool last = s.len == 3 || s.ptr[3] == ' ';
     if (!last && s.ptr[3] != '-')
         return SMTPC_READ_BAD;
     if (r->lines > 0 && code / 100 != r->code / 100)

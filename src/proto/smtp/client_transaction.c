@@ -198,9 +198,8 @@ static void data_reply(struct smtpc *c, int code)
         decide_all(c, true, class_rc(code));
     } else if (c->t.accepted > 0) {
         c->t.content = true;
-    } else if (
-        c->config
-            ->lmtp) { /* RFC 2033 4.2: must not happen, and nobody knows how many replies would follow the dot */
+        /* RFC 2033 4.2: must not happen, and nobody knows how many replies would follow the dot */
+    } else if (c->config->lmtp) {
         smtpc_fail(c, RC_TEMP, "4.5.0", "DATA was granted for no recipient");
     } else { /* RFC 2920 3.1: granted though nobody is to get it */
         smtpc_put(c, STR(".\r\n"));

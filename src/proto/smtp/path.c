@@ -1,4 +1,5 @@
-/* path.c: see path.h. One pass from left to right over the bytes, no recursion; what was understood is copied to the arena, unquoted. */
+/* path.c: see path.h. One pass from left to right over the bytes, no recursion; what was understood
+ * is copied to the arena, unquoted. */
 #include "proto/smtp/path.h"
 
 #include <stdio.h>
@@ -22,7 +23,8 @@ static bool take(str_t *rest, char c)
     return true;
 }
 
-/* One non-ASCII character (RFC 6531 3.3, UTF8-non-ascii). C1 controls are refused: they are controls to whoever prints them. */
+/* One non-ASCII character (RFC 6531 3.3, UTF8-non-ascii). C1 controls are refused: they are
+ * controls to whoever prints them. */
 static bool take_utf8(str_t *rest)
 {
     uint32_t cp;
@@ -56,7 +58,8 @@ static bool take_dot_string(str_t *rest, str_t *out)
     return atom;
 }
 
-/* Quoted-string of 4.1.2: any graphic or space, a backslash before any of them. Unquoted into the arena. */
+/* Quoted-string of 4.1.2: any graphic or space, a backslash before any of them. Unquoted into the
+ * arena. */
 static bool take_quoted(str_t *rest, struct arena *a, str_t *out)
 {
     str_t p = str_from(*rest, 1);
@@ -88,8 +91,9 @@ static bool take_quoted(str_t *rest, struct arena *a, str_t *out)
     return true;
 }
 
-/* What may stand in a label: letters, digits, hyphens inside, and characters of U-labels. The full stops that IDNA 2003
- * took for dots are refused, so that no two readers cut the name differently. */
+/* What may stand in a label: letters, digits, hyphens inside, and characters of U-labels. The full
+ * stops that IDNA 2003 took for dots are refused, so that no two readers cut the name
+ * differently. */
 static bool label_char(str_t *p, bool *hyphen)
 {
     char c = p->ptr[0];
@@ -169,7 +173,8 @@ static bool general_literal(str_t s)
     return true;
 }
 
-/* RFC 5321 4.1.3. Known forms are kept as netaddr writes them, so that equal addresses are equal texts. */
+/* RFC 5321 4.1.3. Known forms are kept as netaddr writes them, so that equal addresses are equal
+ * texts. */
 static bool take_literal(str_t *rest, struct arena *a, struct smtp_path *out)
 {
     if (!take(rest, '['))

@@ -1,8 +1,9 @@
 /* path.h: mail paths and addresses as SMTP has them. RFC 5321 4.1.2, 4.1.3, 4.5.3.1; RFC 6531 3.3.
  *
- * Parsing gives the pair (local part, domain), never a string to be parsed again. Quoted local parts are unquoted; source routes
- * are accepted and dropped; percent and bang have no meaning. Domains are lower-cased (ASCII), the local part keeps its case.
- * A mailbox without domain is SMTP_PATH_OK only for <postmaster> in any case (4.1.1.3): kind is SMTP_DOMAIN_NONE. */
+ * Parsing gives the pair (local part, domain), never a string to be parsed again. Quoted local
+ * parts are unquoted; source routes are accepted and dropped; percent and bang have no meaning.
+ * Domains are lower-cased (ASCII), the local part keeps its case. A mailbox without domain is
+ * SMTP_PATH_OK only for <postmaster> in any case (4.1.1.3): kind is SMTP_DOMAIN_NONE. */
 #ifndef PROTO_SMTP_PATH_H
 #define PROTO_SMTP_PATH_H
 
@@ -18,9 +19,9 @@ enum smtp_domain_kind { SMTP_DOMAIN_NONE, SMTP_DOMAIN_NAME, SMTP_DOMAIN_LITERAL 
 struct smtp_path {
     bool null;   /* <> */
     str_t local; /* unquoted, no CR, LF or NUL */
-    str_t
-        domain; /* lower case; empty for <postmaster>; for a literal its text without brackets ("192.0.2.1",
-                          "IPv6:2001:db8::1"), known forms as netaddr.h writes them */
+    /* lower case; empty for <postmaster>; for a literal its text without brackets ("192.0.2.1",
+     * "IPv6:2001:db8::1"), known forms as netaddr.h writes them */
+    str_t domain;
     enum smtp_domain_kind kind;
     struct netaddr literal; /* SMTP_DOMAIN_LITERAL of a known form */
     bool utf8;              /* a non-ASCII byte is in it: needs SMTPUTF8 */
@@ -34,13 +35,15 @@ enum smtp_path_result {
     SMTP_PATH_LONG
 };
 
-/* Reads "<…>" from the front of *rest and advances it (only if SMTP_PATH_OK). Strings in the arena; if that is full:
- * SMTP_PATH_SYNTAX with a->failed set. Non-ASCII is always parsed and flagged, so that the caller can say 553 5.6.7. */
+/* Reads "<…>" from the front of *rest and advances it (only if SMTP_PATH_OK). Strings in the arena;
+ * if that is full: SMTP_PATH_SYNTAX with a->failed set. Non-ASCII is always parsed and flagged, so
+ * that the caller can say 553 5.6.7. */
 enum smtp_path_result smtp_path_parse(str_t *rest, struct arena *a, struct smtp_path *out);
-/* "local@domain" without brackets, all of `s`, as the command line and the directory write it; never null. */
+/* "local@domain" without brackets, all of `s`, as the command line and the directory write it;
+ * never null. */
 enum smtp_path_result smtp_address_parse(str_t s, struct arena *a, struct smtp_path *out);
-/* local@domain with the local part quoted where it must be (RFC 5321 4.1.2: Quoted-string only if needed); "" for null; a literal gets its
- * brackets back. STR_NONE if the arena is full. */
+/* local@domain with the local part quoted where it must be (RFC 5321 4.1.2: Quoted-string only if
+ * needed); "" for null; a literal gets its brackets back. STR_NONE if the arena is full. */
 str_t smtp_path_text(const struct smtp_path *p, struct arena *a);
 bool smtp_domain_valid(str_t s); /* RFC 5321 Domain, or U-labels of RFC 6531 */
 

@@ -1,18 +1,21 @@
 /* server.c: the session: from bytes to command lines, from lines to rows of the command table.
  *
- * smtps_next is a pull loop without recursion: it consumes what was fed until there is something the owner must know. Lines are
- * slices of what was fed; only a line cut by the end of the input is copied, to `line`.
+ * smtps_next is a pull loop without recursion: it consumes what was fed until there is something
+ * the owner must know. Lines are slices of what was fed; only a line cut by the end of the input is
+ * copied, to `line`.
  *
- * Pipelining (RFC 2920). Input that waits behind a command is harmless where that command may stand inside a group. It is not
- * where the client had to see the reply first: it did not speak to us then but guesses, or somebody else's bytes are replayed
- * through it (a web browser, a smuggled second message, plaintext injected before TLS). Such a session ends with 554 5.5.0, as it
- * does in Postfix since 3.9 and Exim for 20 years, so real clients do not meet it:
+ * Pipelining (RFC 2920). Input that waits behind a command is harmless where that command may stand
+ * inside a group. It is not where the client had to see the reply first: it did not speak to us
+ * then but guesses, or somebody else's bytes are replayed through it (a web browser, a smuggled
+ * second message, plaintext injected before TLS). Such a session ends with 554 5.5.0, as it does in
+ * Postfix since 3.9 and Exim for 20 years, so real clients do not meet it:
  *   - any command of a client that was not offered PIPELINING (before the hello, or after HELO);
- *   - a command that can only be the last of its group (RFC 2920 3.1): EHLO, DATA, VRFY, EXPN, NOOP, and those of extensions;
+ *   - a command that can only be the last of its group (RFC 2920 3.1): EHLO, DATA, VRFY, EXPN,
+ *   NOOP, and those of extensions;
  *   - anything sent before our greeting (RFC 5321 4.3.1: the client waits for it).
- * QUIT is last as well, but what follows it is never read. RSET, MAIL, RCPT, BDAT (RFC 3030 4.2) and the content itself may be
- * followed by more. Unknown commands are answered and flushed (RFC 2920 3.2 (6)), no more: the client may know an extension
- * that we do not. */
+ * QUIT is last as well, but what follows it is never read. RSET, MAIL, RCPT, BDAT (RFC 3030 4.2)
+ * and the content itself may be followed by more. Unknown commands are answered and flushed (RFC
+ * 2920 3.2 (6)), no more: the client may know an extension that we do not. */
 #include "proto/smtp/server_internal.h"
 
 #include <stdlib.h>
@@ -104,7 +107,8 @@ void smtps_feed(struct smtps *s, str_t bytes, int64_t now_ms)
     if (bytes.len > 0 && !s->greeted && !s->closing)
         out_of_sync(s); /* RFC 5321 4.3.1 */
     if (s->state & (ST_DATA | ST_CHUNK)) {
-        /* A byte of content buys its time at the slowest rate that is let go on, but not more than idle_s ahead. */
+        /* A byte of content buys its time at the slowest rate that is let go on, but not more than
+         * idle_s ahead. */
         uint32_t floor_bps = s->config->data_floor_bps ? s->config->data_floor_bps : 1;
         int64_t bought = s->deadline_ms + (int64_t)(bytes.len * 1000 / floor_bps);
         int64_t most = now_ms + (int64_t)s->config->idle_s * 1000;
@@ -141,7 +145,8 @@ static enum line take_line(struct smtps *s, str_t *line)
     return LINE_WHOLE;
 }
 
-/* A byte that starts no command and no slip of one: a TLS ClientHello, a binary protocol, "." or JSON. */
+/* A byte that starts no command and no slip of one: a TLS ClientHello, a binary protocol, "." or
+ * JSON. */
 static bool alien(char c)
 {
     return !ascii_alpha(c) && c != '\r' && c != '\n' && c != ' ' && c != '\t';
@@ -249,9 +254,9 @@ enum smtps_event smtps_next(struct smtps *s)
     for (;;) {
         if (s->reset_due)
             smtps_transaction_reset(s);
+        /* a reply was lost: no further one may be taken for it */
         if (s->out.failed)
-            smtps_finish(
-                s, "out of memory"); /* a reply was lost: no further one may be taken for it */
+            smtps_finish(s, "out of memory");
         if (s->abort_due) {
             s->abort_due = false;
             s->reset_due = true;

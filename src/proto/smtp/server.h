@@ -1,16 +1,19 @@
-/* server.h: the SMTP and LMTP server engine. RFC 5321; 6152 8BITMIME, 1870 SIZE, 2033 LMTP, 2034 and 3463 enhanced status
- * codes, 2920 PIPELINING, 3030 CHUNKING, 6531 SMTPUTF8.
+/* server.h: the SMTP and LMTP server engine. RFC 5321; 6152 8BITMIME, 1870 SIZE, 2033 LMTP, 2034
+ * and 3463 enhanced status codes, 2920 PIPELINING, 3030 CHUNKING, 6531 SMTPUTF8.
  *
  * Bytes in, events and bytes out; it knows no socket and no clock. One owner at a time. Use:
  *
  *     smtps_feed(s, bytes, now_ms);
  *     while ((ev = smtps_next(s)) != SMTPS_IDLE && ev != SMTPS_FLUSH && ev != SMTPS_CLOSE)
- *         handle it; events marked (reply) must be answered by smtps_reply before the next smtps_next;
- *     write smtps_output(s), then smtps_sent(s, n); after SMTPS_FLUSH feed smtps_rest(s) again; smtps_closing(s): close
+ *         handle it; events marked (reply) must be answered by smtps_reply before the next
+ *         smtps_next;
+ *     write smtps_output(s), then smtps_sent(s, n); after SMTPS_FLUSH feed smtps_rest(s) again;
+ *     smtps_closing(s): close
  *
- * Bytes fed are borrowed until smtps_next gives SMTPS_IDLE (all consumed; an incomplete line was copied aside) or
- * SMTPS_FLUSH (output is to be sent first: what smtps_rest gives was not consumed, feed it again afterwards).
- * After smtps_expire, smtps_shutdown and smtps_eof call smtps_next as after smtps_feed.
+ * Bytes fed are borrowed until smtps_next gives SMTPS_IDLE (all consumed; an incomplete line was
+ * copied aside) or SMTPS_FLUSH (output is to be sent first: what smtps_rest gives was not consumed,
+ * feed it again afterwards). After smtps_expire, smtps_shutdown and smtps_eof call smtps_next as
+ * after smtps_feed.
  *
  * States (each command's table row in server.c says where it is legal):
  *
@@ -18,27 +21,28 @@
  *                                 ▲                              └──BDAT──▶ CHUNK ⇄ BDAT ──LAST──▶ READY
  *                                 └───── RSET, EHLO, end of data: one function resets the one transaction ─────┘
  *
- * End of data is CRLF.CRLF and nothing else. After a bare CR, bare LF or NUL in DATA the engine keeps consuming to the true end
- * and then answers 554 5.6.0 itself (SMTPS_ABORT to the handler). In BDAT the same bytes are refused the same way. A last
- * chunk that lacks its line end gets one, so content given as complete is always whole lines.
+ * End of data is CRLF.CRLF and nothing else. After a bare CR, bare LF or NUL in DATA the engine
+ * keeps consuming to the true end and then answers 554 5.6.0 itself (SMTPS_ABORT to the handler).
+ * In BDAT the same bytes are refused the same way. A last chunk that lacks its line end gets one,
+ * so content given as complete is always whole lines.
  *
- * Memory: a session that waits for a command outside a transaction holds this struct and the client's name, nothing else. */
+ * Memory: a session that waits for a command outside a transaction holds this struct and the
+ * client's name, nothing else. */
 #ifndef PROTO_SMTP_SERVER_H
 #define PROTO_SMTP_SERVER_H
 
 #include "base/buf.h"
 #include "proto/smtp/path.h"
 
-#define SMTPS_COMMAND_MAX \
-    2048 /* octets of a command line with CRLF: RFC 5321 4.5.3.1.4 asks for 512 and more with parameters */
+/* octets of a command line with CRLF: RFC 5321 4.5.3.1.4 asks for 512 and more with parameters */
+#define SMTPS_COMMAND_MAX 2048
 #define SMTPS_DISCARD_MAX 65536 /* of a longer line so much is read away, then the session ends */
-#define SMTPS_TEXT_LINE_MAX \
-    (1                      \
-     << 20) /* octets of one line of content; the RFC asks for 1000, nothing honest needs more than this */
-#define SMTPS_TRANSACTION_MAX \
-    (1                        \
-     << 20) /* bytes of the transaction's arena: 1000 recipients of 256 octets, twice, with room */
-#define SMTPS_FLUSH_AT   16384 /* waiting output from which SMTPS_FLUSH asks for it to be sent */
+/* octets of one line of content; the RFC asks for 1000, nothing honest needs more than this */
+#define SMTPS_TEXT_LINE_MAX (1 << 20)
+/* bytes of the transaction's arena: 1000 recipients of 256 octets, twice, with room */
+#define SMTPS_TRANSACTION_MAX (1 << 20)
+/* waiting output from which SMTPS_FLUSH asks for it to be sent */
+#define SMTPS_FLUSH_AT   16384
 #define SMTPS_CHUNKS_MAX 16384 /* BDAT commands in one message: 50 MiB in chunks of 3 KiB */
 #define SMTPS_TARPIT_MS  1000  /* how long replies are held once errors_soft is passed */
 
@@ -48,13 +52,14 @@ struct smtps_config {
     uint64_t size_max;       /* bytes; declared as SIZE */
     uint32_t recipients_max; /* per transaction, at least 100 */
     uint32_t messages_max;   /* per session, 1000: then 421 */
-    uint32_t errors_soft,
-        errors_hard; /* over soft each reply waits 1 s (smtps_delay_ms), at hard 421 4.7.0 and close */
-    uint32_t
-        junk_max;    /* NOOP, RSET, VRFY, HELP, EHLO without a message: 50; each more is an error */
+    /* over soft each reply waits 1 s (smtps_delay_ms), at hard 421 4.7.0 and close */
+    uint32_t errors_soft, errors_hard;
+    /* NOOP, RSET, VRFY, HELP, EHLO without a message: 50; each more is an error */
+    uint32_t junk_max;
     uint32_t idle_s; /* for a whole command line, and at most so long without progress in content */
-    uint32_t
-        data_floor_bps; /* content: each byte buys 1/floor seconds, at most idle_s ahead: slower is cut off (421 4.4.2) */
+    /* content: each byte buys 1/floor seconds, at most idle_s ahead: slower is cut off (421
+     * 4.4.2) */
+    uint32_t data_floor_bps;
 };
 
 struct smtps;
@@ -63,13 +68,21 @@ enum smtps_event {
     SMTPS_FLUSH, /* output is over its watermark, or must not wait: send it before going on */
     SMTPS_HELO,  /* client said hello (smtps_helo_name, smtps_esmtp); the engine has answered */
     SMTPS_MAIL,  /* (reply) smtps_sender, smtps_mail_params; 250 opens the transaction */
-    SMTPS_RCPT, /* (reply) smtps_recipient: the path; 250 adds it (with the slot number smtps_recipients - 1) */
-    SMTPS_DATA, /* (reply) 354 to go on (for BDAT too, where nothing is sent unless it is refused); else the reply refuses */
-    SMTPS_CONTENT, /* smtps_content: bytes of the message, dots unstuffed, in order; valid until the next call */
-    SMTPS_END, /* (reply; LMTP: smtps_reply once per accepted recipient, in order) the content is complete and clean */
-    SMTPS_ABORT, /* the transaction ended otherwise (RSET, EHLO, too big, bad bytes, refused; smtps_why): drop what was
-                      stored. Given exactly once for each accepted SMTPS_MAIL that saw no SMTPS_END */
-    SMTPS_CLOSE, /* once: the session is over (QUIT, errors, timeout; smtps_why): send the output, then close */
+    /* (reply) smtps_recipient: the path; 250 adds it (with the slot number smtps_recipients - 1) */
+    SMTPS_RCPT,
+    /* (reply) 354 to go on (for BDAT too, where nothing is sent unless it is refused); else the
+     * reply refuses */
+    SMTPS_DATA,
+    /* smtps_content: bytes of the message, dots unstuffed, in order; valid until the next call */
+    SMTPS_CONTENT,
+    /* (reply; LMTP: smtps_reply once per accepted recipient, in order) the content is complete and
+     * clean */
+    SMTPS_END,
+    /* the transaction ended otherwise (RSET, EHLO, too big, bad bytes, refused; smtps_why): drop
+     * what was stored. Given exactly once for each accepted SMTPS_MAIL that saw no SMTPS_END */
+    SMTPS_ABORT,
+    /* once: the session is over (QUIT, errors, timeout; smtps_why): send the output, then close */
+    SMTPS_CLOSE,
 };
 
 struct smtps_mail_params {
@@ -79,30 +92,31 @@ struct smtps_mail_params {
     uint64_t size; /* SIZE= as declared */
 };
 
-struct smtps *smtps_new(const struct smtps_config *c,
-                        int64_t now_ms); /* config is borrowed; NULL: no memory. Greeting queued. */
+/* config is borrowed; NULL: no memory. Greeting queued. */
+struct smtps *smtps_new(const struct smtps_config *c, int64_t now_ms);
 void smtps_free(struct smtps *s); /* gives no SMTPS_ABORT: the owner drops what it holds itself */
 void smtps_feed(struct smtps *s, str_t bytes, int64_t now_ms);
 enum smtps_event smtps_next(struct smtps *s);
 str_t smtps_rest(const struct smtps *s);
-/* code 200 to 599 and an enhanced status ("2.1.0", its class that of the code; "" for none), text without CR LF, cut so that the
- * line has at most 512 octets; what is not printable ASCII becomes '?'. Code 421 also ends the session. */
+/* code 200 to 599 and an enhanced status ("2.1.0", its class that of the code; "" for none), text
+ * without CR LF, cut so that the line has at most 512 octets; what is not printable ASCII becomes
+ * '?'. Code 421 also ends the session. */
 void smtps_reply(struct smtps *s, int code, const char *status, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* 421 4.3.2 and SMTPS_CLOSE: now, or when the content under way has been answered. `why` is a literal. */
+/* 421 4.3.2 and SMTPS_CLOSE: now, or when the content under way has been answered. `why` is a
+ * literal. */
 void smtps_shutdown(struct smtps *s, const char *why);
 str_t smtps_output(const struct smtps *s);
 void smtps_sent(struct smtps *s, size_t n);
 int64_t smtps_deadline_ms(const struct smtps *s);
 void smtps_expire(struct smtps *s, int64_t now_ms); /* the deadline has passed: 421 4.4.2 */
-void smtps_eof(
-    struct smtps *
-        s); /* the client will send no more: SMTPS_ABORT if due, then SMTPS_CLOSE; output may still be sent */
-int64_t smtps_delay_ms(
-    const struct smtps *s); /* hold the output so long (tarpit after errors_soft); 0 mostly */
+/* the client will send no more: SMTPS_ABORT if due, then SMTPS_CLOSE; output may still be sent */
+void smtps_eof(struct smtps *s);
+/* hold the output so long (tarpit after errors_soft); 0 mostly */
+int64_t smtps_delay_ms(const struct smtps *s);
 
-/* What the client said. Sender and parameters are valid to the end of the transaction, the recipient during its event, helo
- * until the next hello. */
+/* What the client said. Sender and parameters are valid to the end of the transaction, the
+ * recipient during its event, helo until the next hello. */
 str_t smtps_helo_name(const struct smtps *s);
 bool smtps_esmtp(const struct smtps *s); /* EHLO or LHLO */
 bool smtps_closing(const struct smtps *s);
@@ -111,9 +125,11 @@ const struct smtps_mail_params *smtps_mail_params(const struct smtps *s);
 const struct smtp_path *smtps_recipient(const struct smtps *s);
 size_t smtps_recipients(const struct smtps *s); /* accepted so far in this transaction */
 str_t smtps_content(const struct smtps *s);
-/* For the handler's own things of this transaction (from SMTPS_MAIL to SMTPS_END or SMTPS_ABORT), SMTPS_TRANSACTION_MAX. */
+/* For the handler's own things of this transaction (from SMTPS_MAIL to SMTPS_END or SMTPS_ABORT),
+ * SMTPS_TRANSACTION_MAX. */
 struct arena *smtps_transaction_arena(struct smtps *s);
-/* For the log: why the last transaction was given up or the session ended ("quit", "timeout", "bad bytes" …), and how much. */
+/* For the log: why the last transaction was given up or the session ended ("quit", "timeout", "bad
+ * bytes" …), and how much. */
 const char *smtps_why(const struct smtps *s);
 uint32_t smtps_messages(const struct smtps *s); /* accepted in this session */
 uint32_t smtps_errors(const struct smtps *s);   /* all of this session */

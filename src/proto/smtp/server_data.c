@@ -1,21 +1,25 @@
 /* server_data.c: the content: DATA (RFC 5321 4.1.1.4, 4.5.2) and BDAT (RFC 3030).
  *
- * The scanner goes from line to line with memchr and gives the owner slices of what was fed. Where it stands between two feeds:
+ * The scanner goes from line to line with memchr and gives the owner slices of what was fed. Where
+ * it stands between two feeds:
  *
  *              CR                LF
  *     MID ───────────▶ CR ──────────────▶ LINE ── '.' ──▶ DOT ── CR ──▶ DOT_CR ── LF ──▶ end of data
  *      ▲  other: bare  │                    │              │               │
  *      └───────────────┴────── other ───────┴──────────────┴── other: bare ┘
  *
- * A dot at the start of a line is cut out (4.5.2); it and a CR behind it are held back, which costs nothing: if they turn out to be
- * no end of data, either the dot was stuffing, or the CR is bare and the message is refused anyway.
+ * A dot at the start of a line is cut out (4.5.2); it and a CR behind it are held back, which costs
+ * nothing: if they turn out to be no end of data, either the dot was stuffing, or the CR is bare
+ * and the message is refused anyway.
  *
- * What makes content bad: a CR without LF, a LF without CR, a NUL (RFC 5321 2.3.8, 4.1.1.4; SMTP smuggling lives on servers that
- * forgive them), a line over SMTPS_TEXT_LINE_MAX, more than size_max. From then on nothing is given to the owner, and reading goes
- * on to the true end, where the verdict is said: the client is never out of step with us about where its message ends.
+ * What makes content bad: a CR without LF, a LF without CR, a NUL (RFC 5321 2.3.8, 4.1.1.4; SMTP
+ * smuggling lives on servers that forgive them), a line over SMTPS_TEXT_LINE_MAX, more than
+ * size_max. From then on nothing is given to the owner, and reading goes on to the true end, where
+ * the verdict is said: the client is never out of step with us about where its message ends.
  *
- * A refused chunk (BDAT) is read away too (RFC 3030 2), and the transaction stays refused until BDAT LAST or RSET, so that each
- * pipelined chunk gets its reply, and in LMTP the last one gets one for each recipient (RFC 2033 4.3). */
+ * A refused chunk (BDAT) is read away too (RFC 3030 2), and the transaction stays refused until
+ * BDAT LAST or RSET, so that each pipelined chunk gets its reply, and in LMTP the last one gets one
+ * for each recipient (RFC 2033 4.3). */
 #include "proto/smtp/server_internal.h"
 
 #include <stdio.h>
@@ -24,8 +28,8 @@ static const struct verdict bad_bytes = {3, 554, "5.6.0", "bare CR, bare LF or N
                                          "bad bytes"};
 static const struct verdict long_line = {2, 554, "5.6.0", "a line of the message is too long",
                                          "line too long"};
-static const struct verdict too_big = {1, 552, "5.3.4", "message too big",
-                                       "too big"}; /* RFC 1870 6.3 */
+/* RFC 1870 6.3 */
+static const struct verdict too_big = {1, 552, "5.3.4", "message too big", "too big"};
 static const struct verdict too_many_chunks = {1, 554, "5.6.0", "too many chunks",
                                                "too many chunks"};
 static const struct verdict no_memory = {4, 451, "4.3.0", "out of memory", "out of memory"};
@@ -61,8 +65,9 @@ static const char *scan_line(struct transaction *t, const char *p, const char *e
     return stop;
 }
 
-/* Consumes from *in up to where the content must be cut: at a dot, at the end of data (returns true), or at the end of *in.
- * *content is the piece of the message in what was consumed. `dots`: DATA; without, BDAT. */
+/* Consumes from *in up to where the content must be cut: at a dot, at the end of data (returns
+ * true), or at the end of *in. *content is the piece of the message in what was consumed. `dots`:
+ * DATA; without, BDAT. */
 static bool scan(struct transaction *t, str_t *in, bool dots, str_t *content)
 {
     const char *p = in->ptr, *end = p + in->len, *from = p;
@@ -109,7 +114,8 @@ static bool scan(struct transaction *t, str_t *in, bool dots, str_t *content)
     return false;
 }
 
-/* One scan over *in with everything that is checked on the way. Gives what the owner may have, or nothing. */
+/* One scan over *in with everything that is checked on the way. Gives what the owner may have, or
+ * nothing. */
 static bool take_content(struct smtps *s, str_t *in, bool dots)
 {
     struct transaction *t = &s->t;
@@ -171,7 +177,8 @@ static enum smtps_event chunk_ended(struct smtps *s)
 {
     struct transaction *t = &s->t;
     if (s->chunk_last && t->verdict == NULL && t->at == AT_MID) {
-        /* The last line lacks its end: it gets one, since all content is whole lines from here on. */
+        /* The last line lacks its end: it gets one, since all content is whole lines from here
+         * on. */
         t->at = AT_LINE;
         t->size += 2;
         s->content = STR("\r\n");
@@ -190,7 +197,8 @@ static enum smtps_event chunk_ended(struct smtps *s)
     return SMTPS_IDLE;
 }
 
-/* A chunk that belongs to no transaction is read away before it is answered. The state was left as it is but for ST_CHUNK. */
+/* A chunk that belongs to no transaction is read away before it is answered. The state was left as
+ * it is but for ST_CHUNK. */
 static enum smtps_event stray_ended(struct smtps *s)
 {
     smtps_restart_deadline(s);
@@ -200,9 +208,9 @@ static enum smtps_event stray_ended(struct smtps *s)
         smtps_transaction_abort(s, "no recipients"); /* RFC 2033 4.3: one reply for each of none */
         return SMTPS_IDLE;
     }
+    /* pipelined behind refused RCPTs: no further error */
     if (s->t.refused > 0)
-        smtps_say(s, 554, "5.5.1",
-                  "no valid recipients"); /* pipelined behind refused RCPTs: no further error */
+        smtps_say(s, 554, "5.5.1", "no valid recipients");
     else
         smtps_fault(s, 503, "5.5.1", "BDAT needs a sender and a recipient");
     return SMTPS_IDLE;

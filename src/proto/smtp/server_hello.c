@@ -10,8 +10,9 @@ void smtps_greeting(struct smtps *s)
              s->config->lmtp ? "LMTP" : "ESMTP");
 }
 
-/* The first word, which should be a domain or an address literal. Clients call themselves all sorts of things, and RFC 5321
- * 4.1.4 forbids to refuse mail because the name does not fit the address: printable ASCII is enough. */
+/* The first word, which should be a domain or an address literal. Clients call themselves all sorts
+ * of things, and RFC 5321 4.1.4 forbids to refuse mail because the name does not fit the address:
+ * printable ASCII is enough. */
 static bool name_ok(str_t name)
 {
     if (name.len == 0 || name.len > SMTP_DOMAIN_MAX)

@@ -7,8 +7,9 @@
  *     server_data.c   DATA and BDAT: the content
  *     server_misc.c   RSET NOOP VRFY EXPN HELP QUIT
  *
- * Commands are `enum smtps_event smtps_cmd_x(s, arg)`: they answer themselves (SMTPS_IDLE) or give the event that the owner answers;
- * then `await` says which, and smtps_reply hands the answer to the part that asked. */
+ * Commands are `enum smtps_event smtps_cmd_x(s, arg)`: they answer themselves (SMTPS_IDLE) or give
+ * the event that the owner answers; then `await` says which, and smtps_reply hands the answer to
+ * the part that asked. */
 #ifndef PROTO_SMTP_SERVER_INTERNAL_H
 #define PROTO_SMTP_SERVER_INTERNAL_H
 
@@ -32,12 +33,15 @@ enum smtps_await { AWAIT_NOTHING, AWAIT_MAIL, AWAIT_RCPT, AWAIT_DATA, AWAIT_BDAT
 enum scan_at { AT_LINE, AT_MID, AT_CR, AT_DOT, AT_DOT_CR };
 
 struct verdict { /* why the content is refused: said when it is complete */
-    int rank; /* of several reasons the highest is said, so that it does not depend on how the input was cut */
+    /* of several reasons the highest is said, so that it does not depend on how the input was
+     * cut */
+    int rank;
     int code;
     const char *status, *text, *why;
 };
 
-/* All of one mail transaction; smtps_transaction_reset (server_mail.c) is the only function that clears it. */
+/* All of one mail transaction; smtps_transaction_reset (server_mail.c) is the only function that
+ * clears it. */
 struct transaction {
     struct arena arena;
     struct smtp_path *sender, *recipient;
@@ -73,8 +77,8 @@ struct smtps {
     bool greeted; /* the greeting was sent */
     bool delayed; /* the output holds the reply to one error too many */
     bool flush;   /* the output must not wait for more commands */
-    bool abort_due,
-        reset_due; /* SMTPS_ABORT is the next event; the transaction is cleared before the one after */
+    /* SMTPS_ABORT is the next event; the transaction is cleared before the one after */
+    bool abort_due, reset_due;
     bool closing, close_told;
     bool chunk_last, chunk_stray; /* BDAT LAST; a chunk outside a transaction: read away */
 };

@@ -1,4 +1,5 @@
-/* server_mail.c: MAIL and RCPT with their parameters (RFC 5321 4.1.1.2, 4.1.1.3, 4.1.1.11), and the one transaction.
+/* server_mail.c: MAIL and RCPT with their parameters (RFC 5321 4.1.1.2, 4.1.1.3, 4.1.1.11), and the
+ * one transaction.
  *
  * The paths live in the transaction's arena, which takes no memory outside a transaction. */
 #include "proto/smtp/server_internal.h"
@@ -93,7 +94,8 @@ static bool mail_params(struct smtps *s, str_t rest, struct smtps_mail_params *p
     return true;
 }
 
-/* Reads `FROM:<…>` or `TO:<…>`; blanks after the colon are forgiven (old Outlooks). Answers if it is wrong. */
+/* Reads `FROM:<…>` or `TO:<…>`; blanks after the colon are forgiven (old Outlooks). Answers if it
+ * is wrong. */
 static bool take_path(struct smtps *s, str_t *arg, str_t prefix, const char *status,
                       struct smtp_path *out)
 {

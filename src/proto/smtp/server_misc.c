@@ -16,7 +16,8 @@ enum smtps_event smtps_cmd_noop(struct smtps *s, str_t arg)
     return SMTPS_IDLE;
 }
 
-/* Who has a mailbox here is told by RCPT alone, where it costs a sender something to ask (RFC 5321 7.3 allows 252). */
+/* Who has a mailbox here is told by RCPT alone, where it costs a sender something to ask (RFC 5321
+ * 7.3 allows 252). */
 enum smtps_event smtps_cmd_vrfy(struct smtps *s, str_t arg)
 {
     if (arg.len == 0)

@@ -1,8 +1,9 @@
 /* server_reply.c: everything that is said, and what it counts for.
  *
- * A reply is one line of at most 512 octets (RFC 5321 4.5.3.1.5). What the client sent is never repeated in it. Each 5xx counts as
- * an error: over errors_soft the output is held for a second (the owner asks smtps_delay_ms), at errors_hard the session ends. An
- * accepted message clears the count, so that a list with old addresses is not mistaken for an attack. */
+ * A reply is one line of at most 512 octets (RFC 5321 4.5.3.1.5). What the client sent is never
+ * repeated in it. Each 5xx counts as an error: over errors_soft the output is held for a second
+ * (the owner asks smtps_delay_ms), at errors_hard the session ends. An accepted message clears the
+ * count, so that a list with old addresses is not mistaken for an attack. */
 #include "proto/smtp/server_internal.h"
 
 #include <stdio.h>
@@ -45,7 +46,8 @@ void smtps_fault(struct smtps *s, int code, const char *status, const char *text
     count_error(s);
 }
 
-/* Past junk_max every further idle command is an error; the commands themselves are still answered. */
+/* Past junk_max every further idle command is an error; the commands themselves are still
+ * answered. */
 void smtps_junk(struct smtps *s)
 {
     if (++s->junk > s->config->junk_max)

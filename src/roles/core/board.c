@@ -1,8 +1,10 @@
 /* board.c: the engine's board, copied to memory that every role maps.
  *
- * It is sealed: nobody can shrink it under its readers, and the seal against later writing leaves our mapping as the only writable
- * one. Generations are the engine's plus a random number of this start: a cache filled before a restart of core never matches.
- * Copied before any commit is answered, so that whoever was told "done" finds the new generation; and every second, for the rest. */
+ * It is sealed: nobody can shrink it under its readers, and the seal against later writing leaves
+ * our mapping as the only writable one. Generations are the engine's plus a random number of this
+ * start: a cache filled before a restart of core never matches. Copied before any commit is
+ * answered, so that whoever was told "done" finds the new generation; and every second, for the
+ * rest. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,7 +1,9 @@
-/* burst.c: a commit thread that ends a hundred batches of a few channels gives each channel one write, not a hundred.
+/* burst.c: a commit thread that ends a hundred batches of a few channels gives each channel one
+ * write, not a hundred.
  *
- * With an engine that says when it is through with a run of answers (core_server_gather), the channels answered on its threads are
- * corked until then. What is answered on a channel's own reader thread, inside store_submit, goes out at once. */
+ * With an engine that says when it is through with a run of answers (core_server_gather), the
+ * channels answered on its threads are corked until then. What is answered on a channel's own
+ * reader thread, inside store_submit, goes out at once. */
 #include "roles/core/client.h"
 
 enum { BURST_CLIENTS = 64 }; /* more take part in no burst: their replies go out one by one */

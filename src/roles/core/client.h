@@ -8,9 +8,10 @@
  *     board.c     the memory all roles look at
  *     burst.c     replies gathered per channel
  *
- * A channel's struct lives until its socket is gone and nothing in the engine or the pool refers to it (refs).
- * Lock order: watch_add_lock, watch_lock, client.hint_lock; the others are taken alone. Done and hints come from inside the engine,
- * which may hold locks of its own then: so none of ours that they take is held over a call into the engine. */
+ * A channel's struct lives until its socket is gone and nothing in the engine or the pool refers to
+ * it (refs). Lock order: watch_add_lock, watch_lock, client.hint_lock; the others are taken alone.
+ * Done and hints come from inside the engine, which may hold locks of its own then: so none of ours
+ * that they take is held over a call into the engine. */
 #ifndef ROLES_CORE_CLIENT_H
 #define ROLES_CORE_CLIENT_H
 
@@ -27,9 +28,9 @@
 struct core_board;
 struct login_pool;
 
-struct
-    snapshot_slot { /* a channel knows its snapshots by ids of ours, so that it can name no others */
-    uint64_t id;    /* 0: free */
+/* a channel knows its snapshots by ids of ours, so that it can name no others */
+struct snapshot_slot {
+    uint64_t id; /* 0: free */
     uint64_t engine_id, account;
     int64_t opened_ms;
 };
@@ -44,7 +45,8 @@ struct client_watch {
     char prefix[STORE_KEY_MAX];
 };
 
-/* One watch in the engine, for a row of a permission table; channels' watches hang on it. So a peer cannot use up the engine's. */
+/* One watch in the engine, for a row of a permission table; channels' watches hang on it. So a peer
+ * cannot use up the engine's. */
 struct engine_watch {
     struct core_server *server;
     bool used;
@@ -128,13 +130,13 @@ void client_flush_hints(struct core_client *c);
 /* logins.c */
 struct login_pool *login_pool_new(struct core_server *cs);
 void login_pool_free(struct login_pool *p); /* answers what waits with "try later" */
-void login_pool_tick(struct login_pool *p, int64_t now_ms);
 /* board.c */
 struct core_board *core_board_new(struct core_server *cs, struct err *err);
 void core_board_free(struct core_board *b);
 void core_board_publish(struct core_board *b);
 int core_board_fd(const struct core_board *b);
-/* burst.c: store_submit; and, on an engine's thread: true if what this client gets will go out with core_server_flush */
+/* burst.c: store_submit; and, on an engine's thread: true if what this client gets will go out with
+ * core_server_flush */
 void burst_submit(struct store *engine, struct store_commit *c);
 bool burst_touch(struct core_client *c);
 

@@ -1,8 +1,10 @@
-/* commits.c: a batch's way from a channel to the engine and its answer back. The hot path of accepting mail.
+/* commits.c: a batch's way from a channel to the engine and its answer back. The hot path of
+ * accepting mail.
  *
- * The payload lies in the channel's read buffer during the request only. It is copied once, into one block that also holds the
- * commit, the batch and its ops, which point into the copy; the block is freed when the answer is given.
- * A channel that sends faster than the engine commits is not read for a while: so a flood costs its sender alone. */
+ * The payload lies in the channel's read buffer during the request only. It is copied once, into
+ * one block that also holds the commit, the batch and its ops, which point into the copy; the block
+ * is freed when the answer is given. A channel that sends faster than the engine commits is not
+ * read for a while: so a flood costs its sender alone. */
 #include <stdlib.h>
 
 #include "roles/core/client.h"
@@ -52,7 +54,8 @@ static void commit_done(struct store_commit *commit)
     struct pending *p = commit->user;
     char bytes[STORE_COMMIT_REPLY_MAX];
     struct buf reply = {.ptr = bytes, .cap = sizeof bytes, .max = sizeof bytes};
-    if (commit->rc != STORE_CONFLICT) /* a new generation, or that writes stopped, or that the disk is full */
+    if (commit->rc !=
+        STORE_CONFLICT) /* a new generation, or that writes stopped, or that the disk is full */
         core_board_publish(p->client->server->board);
     p->batch.n = p->asked;
     if (commit->failed_op >=

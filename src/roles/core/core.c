@@ -1,6 +1,8 @@
-/* core.c: the core role: opens the store and serves it until it is asked to stop. See roles/role.h and server.h.
+/* core.c: the core role: opens the store and serves it until it is asked to stop. See roles/role.h
+ * and server.h.
  *
- * Channels may arrive from the runtime before the store is open; they wait here, unread, until it is. */
+ * Channels may arrive from the runtime before the store is open; they wait here, unread, until it
+ * is. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,7 +1,9 @@
-/* delays.h: how long the answer to a failed login is held back, by where it came from: 2 s, doubling to 15 s.
+/* delays.h: how long the answer to a failed login is held back, by where it came from: 2 s,
+ * doubling to 15 s.
  *
- * A fixed table: an address (an IPv6 one by its /64, which one customer has) falls into one slot; whoever comes later takes it over. So
- * memory is bounded and nobody is ever locked out. Loopback is exempt: it is the owner, or a proxy of theirs. Not thread-safe. */
+ * A fixed table: an address (an IPv6 one by its /64, which one customer has) falls into one slot;
+ * whoever comes later takes it over. So memory is bounded and nobody is ever locked out. Loopback
+ * is exempt: it is the owner, or a proxy of theirs. Not thread-safe. */
 #ifndef ROLES_CORE_DELAYS_H
 #define ROLES_CORE_DELAYS_H
 
@@ -21,8 +23,8 @@ struct delays {
     } slots[DELAYS_SLOTS];
 };
 
-int64_t delays_failed(struct delays *d, const struct netaddr *from,
-                      int64_t now_ms); /* ms to hold this answer back */
+/* ms to hold this answer back */
+int64_t delays_failed(struct delays *d, const struct netaddr *from, int64_t now_ms);
 void delays_succeeded(struct delays *d, const struct netaddr *from);
 
 #endif

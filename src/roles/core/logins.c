@@ -1,17 +1,20 @@
 /* logins.c: sessions of accounts, and the pool that checks and sets passwords.
  *
- * A login names an account by the directory's row login/NAME (the account's id as u64, see post/directory.h); its hash is the row
- * pw/ID of PART_SECRET, which only this file reads. Nobody learns whether the name or the password was wrong: both cost the same
- * two reads and one hash, and get the same answer.
+ * A login names an account by the directory's row login/NAME (the account's id as u64, see
+ * post/directory.h); its hash is the row pw/ID of PART_SECRET, which only this file reads. Nobody
+ * learns whether the name or the password was wrong: both cost the same two reads and one hash, and
+ * get the same answer.
  *
- * A session is a random token that is good on the channel it was made on. Checks wait in a bounded queue; what does not fit is told
- * to come again. A failed answer may be held back (delays.h): by the tick, no thread waits for it. */
+ * A session is a random token that is good on the channel it was made on. Checks wait in a bounded
+ * queue; what does not fit is told to come again. A failed answer names how long it is to be held
+ * back (delays.h): the role that asked holds it, where that takes no thread. */
 #include <stdlib.h>
 
 #include "roles/core/client.h"
 #include "roles/core/delays.h"
 #include "roles/core/password.h"
 #include "roles/log.h"
+#include "roles/log_gate.h"
 
 #define SECRET_PART    ((part_t){PART_SECRET, 0})
 #define DIRECTORY_PART ((part_t){PART_DIRECTORY, 0})
@@ -30,7 +33,6 @@ struct login_job {
     uint64_t id;
     enum store_msg type; /* LOGIN or SET_PASSWORD */
     int64_t deadline_ms;
-    int64_t due_ms; /* of an answer held back */
     struct netaddr from;
     uint64_t account;
     size_t name_len, password_len;
@@ -41,10 +43,11 @@ struct login_pool {
     struct core_server *server;
     pthread_mutex_t lock;
     pthread_cond_t work;
-    struct list waiting, delayed;
-    size_t n_waiting, n_delayed;
+    struct list waiting;
+    size_t n_waiting;
     bool stop;
     struct delays delays;
+    struct log_gate gate;
     int n_threads;
     pthread_t threads[CORE_LOGIN_THREADS];
 };
@@ -59,7 +62,8 @@ static void job_free(struct login_job *j)
     free(j);
 }
 
-static void answer(struct login_job *j, enum rc rc, const uint8_t *token)
+/* RC_OK comes with a token, RC_PERM with the ms to hold it back. */
+static void answer(struct login_job *j, enum rc rc, const uint8_t *token, uint32_t hold_ms)
 {
     char bytes[1 + ACCOUNT_LEN + STORE_TOKEN_LEN];
     struct buf out = {.ptr = bytes, .cap = sizeof bytes, .max = sizeof bytes};
@@ -67,50 +71,33 @@ static void answer(struct login_job *j, enum rc rc, const uint8_t *token)
     if (token != NULL) {
         buf_u64(&out, j->account);
         buf_add(&out, str_of(token, STORE_TOKEN_LEN));
+    } else if (rc == RC_PERM && j->type == STORE_MSG_LOGIN) {
+        buf_u32(&out, hold_ms);
     }
     struct iovec iov = {.iov_base = out.ptr, .iov_len = out.len};
     channel_reply(j->peer, j->id, (uint8_t)(j->type | STORE_MSG_REPLY), &iov, 1, -1);
     job_free(j);
 }
 
-static void answer_failed(struct login_pool *p, struct login_job *j)
+static void log_failed(struct login_pool *p, const struct login_job *j, int64_t now_ms)
 {
-    struct env *env = p->server->env;
-    int64_t now = env->mono_ms(env);
     char from[NETADDR_TEXT];
-    log_event("core", STR_NONE, "login-failed", log_str("name", str_of(j->name, j->name_len)),
-              log_cstr("from", j->from.family == NETADDR_NONE ? "-" : netaddr_text(&j->from, from)),
-              log_end);
-    pthread_mutex_lock(&p->lock);
-    int64_t delay = delays_failed(&p->delays, &j->from, now);
-    bool hold = delay > 0 && p->n_delayed < CORE_LOGIN_DELAYED && !p->stop;
-    if (hold) {
-        j->due_ms = now + delay;
-        list_push(&p->delayed, &j->link);
-        p->n_delayed++;
-    }
-    pthread_mutex_unlock(&p->lock);
-    if (!hold)
-        answer(j, RC_PERM, NULL);
+    uint64_t left_out;
+    if (log_gate_pass(&p->gate, &j->from, now_ms, &left_out))
+        log_event(
+            "core", STR_NONE, "login-failed", log_str("name", str_of(j->name, j->name_len)),
+            log_cstr("from", j->from.family == NETADDR_NONE ? "-" : netaddr_text(&j->from, from)),
+            log_u64("more_before", left_out), log_end);
 }
 
-void login_pool_tick(struct login_pool *p, int64_t now_ms)
+static void answer_failed(struct login_pool *p, struct login_job *j)
 {
-    struct list due;
-    list_init(&due);
+    int64_t now = p->server->env->mono_ms(p->server->env);
+    log_failed(p, j, now);
     pthread_mutex_lock(&p->lock);
-    for (struct list *l = p->delayed.next, *next; l != &p->delayed; l = next) {
-        struct login_job *j = list_entry(l, struct login_job, link);
-        next = l->next;
-        if (j->due_ms > now_ms)
-            continue;
-        list_remove(l);
-        list_push(&due, l);
-        p->n_delayed--;
-    }
+    int64_t hold_ms = delays_failed(&p->delays, &j->from, now);
     pthread_mutex_unlock(&p->lock);
-    for (struct list *l; (l = list_pop(&due)) != NULL;)
-        answer(list_entry(l, struct login_job, link), RC_PERM, NULL);
+    answer(j, RC_PERM, NULL, (uint32_t)hold_ms);
 }
 
 /* ---- the work ---- */
@@ -198,7 +185,7 @@ static void run_login(struct login_pool *p, struct login_job *j)
         delays_succeeded(&p->delays, &j->from);
         pthread_mutex_unlock(&p->lock);
     }
-    answer(j, rc, rc == RC_OK ? token : NULL);
+    answer(j, rc, rc == RC_OK ? token : NULL, 0);
 }
 
 static void run_set_password(struct login_pool *p, struct login_job *j)
@@ -220,7 +207,7 @@ static void run_set_password(struct login_pool *p, struct login_job *j)
     log_event("core", STR_NONE, "password-set", log_u64("account", j->account),
               log_cstr("result", store_rc_name(done)), log_end);
     arena_free(&a);
-    answer(j, done == STORE_OK ? RC_OK : RC_TEMP, NULL);
+    answer(j, done == STORE_OK ? RC_OK : RC_TEMP, NULL, 0);
 }
 
 static struct login_job *next_job(struct login_pool *p)
@@ -240,8 +227,9 @@ static void *pool_main(void *arg)
     struct login_pool *p = arg;
     struct env *env = p->server->env;
     for (struct login_job *j; (j = next_job(p)) != NULL;) {
+        /* nobody waits for it any more */
         if (env->mono_ms(env) >= j->deadline_ms)
-            answer(j, RC_TEMP, NULL); /* nobody waits for it any more */
+            answer(j, RC_TEMP, NULL, 0);
         else if (j->type == STORE_MSG_LOGIN)
             run_login(p, j);
         else
@@ -283,7 +271,7 @@ static void submit(struct core_client *c, struct channel_peer *peer, uint64_t id
     }
     pthread_mutex_unlock(&p->lock);
     if (!room)
-        answer(j, RC_TEMP, NULL);
+        answer(j, RC_TEMP, NULL, 0);
 }
 
 bool core_login(struct core_client *c, struct channel_peer *p, uint64_t id, str_t payload)
@@ -344,8 +332,8 @@ struct login_pool *login_pool_new(struct core_server *cs)
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     list_init(&p->waiting);
-    list_init(&p->delayed);
     cs->env->random(cs->env, p->delays.key, sizeof p->delays.key);
+    log_gate_init(&p->gate, p->delays.key);
     while (p->n_threads < CORE_LOGIN_THREADS &&
            pthread_create(&p->threads[p->n_threads], NULL, pool_main, p) == 0)
         p->n_threads++;
@@ -366,9 +354,8 @@ void login_pool_free(struct login_pool *p)
     for (int i = 0; i < p->n_threads; i++)
         pthread_join(p->threads[i], NULL);
     for (struct list *l; (l = list_pop(&p->waiting)) != NULL;)
-        answer(list_entry(l, struct login_job, link), RC_TEMP, NULL);
-    for (struct list *l; (l = list_pop(&p->delayed)) != NULL;)
-        answer(list_entry(l, struct login_job, link), RC_PERM, NULL);
+        answer(list_entry(l, struct login_job, link), RC_TEMP, NULL, 0);
+    log_gate_free(&p->gate);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->work);
     explicit_bzero(p, sizeof *p);

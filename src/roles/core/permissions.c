@@ -43,9 +43,10 @@ static const struct permission mx_rows[] = {
     DIRECTORY("addr/", RIGHT_GET),
     DIRECTORY("first/domain", RIGHT_GET), /* <postmaster> without a domain */
     DIRECTORY("acct/", RIGHT_KEYS),       /* the first account: postmaster's */
+    /* content whose sender hung up */
     QUEUE("m/", RIGHT_CREATE),
     QUEUE("c/", RIGHT_CREATE),
-    QUEUE_IF_NEW("c/", RIGHT_DELETE, "m/"), /* content whose sender hung up */
+    QUEUE_IF_NEW("c/", RIGHT_DELETE, "m/"),
     QUEUE_IF_NEW("dr/", RIGHT_CREATE, "m/"),
     QUEUE_IF_NEW("dl/", RIGHT_CREATE, "m/"),
 };
@@ -60,8 +61,9 @@ static const struct permission courier_rows[] = {
     QUEUE("lease/courier", RIGHT_GET | RIGHT_COUNT),
 };
 
-/* local: expands addresses, puts mail into mailboxes, reads none there. It sweeps the marks of deliveries, but only those whose
- * content (its first chunk) the owner has removed: as long as a mark stands, nothing it stands for can be changed. */
+/* local: expands addresses, puts mail into mailboxes, reads none there. It sweeps the marks of
+ * deliveries, but only those whose content (its first chunk) the owner has removed: as long as a
+ * mark stands, nothing it stands for can be changed. */
 static const struct permission local_rows[] = {
     DIRECTORY("dom/", RIGHT_GET),
     DIRECTORY("addr/", RIGHT_GET),
@@ -157,8 +159,8 @@ const struct permission *permissions_key(const struct grant *g, part_t part, str
     return permissions_prefix(g, part, key, rights);
 }
 
-/* Every key below `end` and not below something that starts with the prefix starts with it too, or is below all that does not:
- * so `end` must start with the prefix, or be the first key after it. */
+/* Every key below `end` and not below something that starts with the prefix starts with it too, or
+ * is below all that does not: so `end` must start with the prefix, or be the first key after it. */
 static bool end_within(str_t end, str_t prefix)
 {
     if (prefix.len == 0)

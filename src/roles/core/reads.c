@@ -1,4 +1,5 @@
-/* reads.c: gets, scans and snapshots, answered on the channel's reader thread: a read of the map takes microseconds. */
+/* reads.c: gets, scans and snapshots, answered on the channel's reader thread: a read of the map
+ * takes microseconds. */
 #include "roles/core/client.h"
 
 bool core_get(struct core_client *c, struct channel_peer *p, uint64_t id, str_t payload)

@@ -1,4 +1,5 @@
-/* server.c: channels come and go, and each request goes to its handler. See server.h and client.h. */
+/* server.c: channels come and go, and each request goes to its handler. See server.h and
+ * client.h. */
 #include "roles/core/server.h"
 
 #include <stdlib.h>
@@ -9,7 +10,8 @@
 #include "roles/log.h"
 
 enum {
-    /* A page of values and keys, its rows, and what alignment adds. One request at a time of each channel has it. */
+    /* A page of values and keys, its rows, and what alignment adds. One request at a time of each
+     * channel has it. */
     REQUEST_ARENA = 2 * STORE_PAGE_MAX + STORE_SCAN_ROWS * 96,
     REPLY_MAX = CHANNEL_FRAME_MAX - 64,
     REPLY_KEEP = 256 << 10, /* memory of the reply buffer that stays with a channel */
@@ -239,7 +241,7 @@ bool core_server_serve(struct core_server *cs, int fd, const struct permissions 
 
 /* ---- the server ---- */
 
-/* What changes without a commit: free space in the board; answers held back. */
+/* What changes without a commit: free space in the board. */
 static void *ticker_main(void *arg)
 {
     struct core_server *cs = arg;
@@ -251,7 +253,6 @@ static void *ticker_main(void *arg)
         pthread_cond_clockwait(&cs->tick, &cs->lock, CLOCK_MONOTONIC, &until);
         pthread_mutex_unlock(&cs->lock);
         core_board_publish(cs->board);
-        login_pool_tick(cs->pool, cs->env->mono_ms(cs->env));
         pthread_mutex_lock(&cs->lock);
     }
     pthread_mutex_unlock(&cs->lock);

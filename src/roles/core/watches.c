@@ -1,13 +1,15 @@
 /* watches.c: hints from the engine to the channels that asked for them.
  *
- * The engine is asked once for each row of a permission table that somebody watches, and the hints are dealt out here. A channel has
- * STORE_HINTS_UNACKED bytes of hints on their way at most; beyond that its watches are marked and told "lost" once it has caught
- * up. So a watcher that is slow, or does not listen, costs nobody anything: it scans again. */
+ * The engine is asked once for each row of a permission table that somebody watches, and the hints
+ * are dealt out here. A channel has STORE_HINTS_UNACKED bytes of hints on their way at most; beyond
+ * that its watches are marked and told "lost" once it has caught up. So a watcher that is slow, or
+ * does not listen, costs nobody anything: it scans again. */
 #include "roles/core/client.h"
 
 enum {
+    /* channels one hint can wake: over the sum of clients_max of all tables that may watch */
     HINT_CLIENTS = 64
-}; /* channels one hint can wake: over the sum of clients_max of all tables that may watch */
+};
 
 /* ---- sending ---- */
 
@@ -66,8 +68,9 @@ static void on_hint(void *user, part_t part, str_t key, str_t value, bool delete
         struct store_hint h = {.watch = w->index, .key = key, .value = value};
         h.kind = key.len == 0 ? STORE_HINT_LOST : deleted ? STORE_HINT_DELETED : STORE_HINT_PUT;
         add_hint(w->client, &h);
+        /* with the next one, at the latest */
         if (n == HINT_CLIENTS || (n > 0 && touched[n - 1] == w->client))
-            continue; /* with the next one, at the latest */
+            continue;
         client_hold(w->client);
         touched[n++] = w->client;
     }
@@ -99,7 +102,8 @@ bool core_hint_ack(struct core_client *c, struct channel_peer *p, uint64_t id, s
 
 /* ---- asking ---- */
 
-/* Under watch_lock, which is let go while the engine is asked, and under watch_add_lock, which is not: nobody else adds. */
+/* Under watch_lock, which is let go while the engine is asked, and under watch_add_lock, which is
+ * not: nobody else adds. */
 static struct engine_watch *engine_watch_get(struct core_server *cs, part_t part, str_t prefix,
                                              enum store_rc *rc)
 {

@@ -15,8 +15,9 @@ enum tried {
     TRIED_OPEN,    /* greeted, and took our hello */
     TRIED_REFUSED, /* greeted, but would not have us */
     TRIED_FAILED,  /* no connection, or no greeting */
-    TRIED_NO_WAY,  /* this machine has no way there (IPv6 mostly): costs nothing and does not count */
-    TRIED_SELF,    /* it was us */
+    /* this machine has no way there (IPv6 mostly): costs nothing and does not count */
+    TRIED_NO_WAY,
+    TRIED_SELF, /* it was us */
 };
 
 static void hang_up(struct attempt *t)
@@ -62,8 +63,8 @@ static enum tried connect_to(struct attempt *t, struct err *err)
     if (rc != RC_OK) {
         t->conn = NULL;
         say(t, err, &why, "4.4.1");
-        return strcmp(why.status, "4.4.4") == 0 ? TRIED_NO_WAY
-                                                : TRIED_FAILED; /* RFC 3463: unable to route */
+        /* RFC 3463: unable to route */
+        return strcmp(why.status, "4.4.4") == 0 ? TRIED_NO_WAY : TRIED_FAILED;
     }
     return TRIED_OPEN;
 }
@@ -198,9 +199,8 @@ enum rc attempt_open(struct env *env, const struct settings *set, str_t domain, 
         attempt_close(t);
         rc = verdict(&s, domain, err);
     }
-    if (rc == RC_PERM &&
-        s.hosts
-            .route) { /* the operator's table is wrong: not the sender's fault, and soon put right */
+    /* the operator's table is wrong: not the sender's fault, and soon put right */
+    if (rc == RC_PERM && s.hosts.route) {
         struct err why = *err;
         rc = err_set(err, RC_TEMP, "4.3.5", "route: %s", why.text);
     }

@@ -14,9 +14,9 @@
 
 #define ATTEMPT_ADDRESSES 5 /* addresses tried: mail waits, nobody else does */
 #define ATTEMPT_SESSIONS  2 /* of them, those that greeted us and then would not have us */
-#define ATTEMPT_CONNECT_MS \
-    (30 * 1000) /* a live host answers in one; the kernel's own limit is over two minutes */
-#define ATTEMPT_CLOSE_MS (5 * 1000) /* for the reply to QUIT */
+/* a live host answers in one; the kernel's own limit is over two minutes */
+#define ATTEMPT_CONNECT_MS (30 * 1000)
+#define ATTEMPT_CLOSE_MS   (5 * 1000) /* for the reply to QUIT */
 
 struct attempt;
 

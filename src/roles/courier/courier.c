@@ -28,8 +28,8 @@ static void *sweeper(void *user)
 
 int role_courier(struct role *r)
 {
-    static struct courier *
-        c; /* for the life of the process: hints come until the store is closed, which is after us */
+    /* for the life of the process: hints come until the store is closed, which is after us */
+    static struct courier *c;
     c = malloc(sizeof *c);
     if (c == NULL || !courier_init(c, &r->env, r->settings))
         return EX_OSERR;

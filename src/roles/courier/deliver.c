@@ -1,6 +1,7 @@
 /* deliver.c: one destination, one connection, message after message. See courier.h.
  *
- * Two jobs take turns: the outcome of one is on its way to the disk while the other is sent, up to its final dot. */
+ * Two jobs take turns: the outcome of one is on its way to the disk while the other is sent, up to
+ * its final dot. */
 #include "roles/courier/attempt.h"
 #include "roles/courier/courier.h"
 #include "roles/delivery/job.h"
@@ -65,7 +66,8 @@ static enum rc hook_chunk(void *user, uint32_t k, struct arena *a, str_t *out)
     return job_chunk(h->j, k, a, out);
 }
 
-/* Not before the message sent before this one is marked as sent: so no crash repeats more than one. */
+/* Not before the message sent before this one is marked as sent: so no crash repeats more than
+ * one. */
 static enum rc hook_before_dot(void *user)
 {
     struct hook *h = user;
@@ -108,8 +110,9 @@ static void send_once(struct run *r, struct job *j)
 /* Sends it, and feeds back what that says of the destination. */
 static void send_message(struct run *r, struct job *j)
 {
+    /* dials again by itself if an idle connection turns out to be closed */
     if (dial(r))
-        send_once(r, j); /* dials again by itself if an idle connection turns out to be closed */
+        send_once(r, j);
     if (r->unreachable) {
         job_verdict_all(j, r->err.rc == RC_PERM ? RC_PERM : RC_TEMP, r->err.status,
                         str_c(r->err.text));

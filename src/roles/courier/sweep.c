@@ -1,12 +1,14 @@
-/* sweep.c: the sweeper of the queue: content that nothing needs, and stories that are old enough. Piece by piece: a page of keys
- * a step, so that it is never in the way for long.
+/* sweep.c: the sweeper of the queue: content that nothing needs, and stories that are old enough.
+ * Piece by piece: a page of keys a step, so that it is never in the way for long.
  *
- *     c/ID without dl/ID, dr/ID     and m/ID: its last delivery ended and the content was left behind: the chunks go
- *                                   no m/ID: begun and never finished: chunks and stray deliveries go, if m/ID is absent still
+ *     c/ID without dl/ID, dr/ID     and m/ID: its last delivery ended and the content was left
+ *                                   behind: the chunks go no m/ID: begun and never finished: chunks
+ *                                   and stray deliveries go, if m/ID is absent still
  *     m/ID without dl/ID, dr/ID     and nothing happened for trace_days: m/ID and t/ID go
  *
- * What is young by its id is not looked at; ids are in the order of time, so each walk ends at the first young one. Safety does not hang
- * on clocks: a delivery row never comes back once it is gone, and whoever finishes a message requires its chunks (queue_in.c). */
+ * What is young by its id is not looked at; ids are in the order of time, so each walk ends at the
+ * first young one. Safety does not hang on clocks: a delivery row never comes back once it is gone,
+ * and whoever finishes a message requires its chunks (queue_in.c). */
 #include <stdlib.h>
 
 #include "post/queue_event.h"
@@ -54,8 +56,9 @@ static void mark(struct window *w, const char *kind, str_t key)
         s->message = true;
     else if (kind[0] == 'd')
         s->delivery = true;
+    /* not ours to judge: keep */
     else if (!queue_event_key_time(key, &s->last_ms))
-        s->last_ms = INT64_MAX; /* not ours to judge: keep */
+        s->last_ms = INT64_MAX;
 }
 
 /* Looks at all keys of that kind for the window's ids. */
@@ -176,8 +179,8 @@ static enum store_rc window_read(struct window *w, struct sweep *s, int64_t befo
     memcpy(from, kind, 2);
     if (s->started) {
         memcpy(from + 2, s->at, sizeof(queue_id_t));
-        memset(from + 2 + sizeof(queue_id_t), 0xff,
-               1); /* after every key of that id: '/' is below */
+        /* after every key of that id: '/' is below */
+        memset(from + 2 + sizeof(queue_id_t), 0xff, 1);
         len += sizeof(queue_id_t) + 1;
     }
     struct store_scan q = {.part = QUEUE_PART,

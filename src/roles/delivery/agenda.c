@@ -1,4 +1,5 @@
-/* agenda.c: the schedule behind its lock: hints in, entries out. The threads are in agenda_run.c. See agenda.h. */
+/* agenda.c: the schedule behind its lock: hints in, entries out. The threads are in agenda_run.c.
+ * See agenda.h. */
 #include "roles/delivery/agenda.h"
 
 #include <stdlib.h>
@@ -7,8 +8,9 @@
 #include "roles/log.h"
 
 enum {
+    /* what the clock may drift between two looks without being called a jump */
     CLOCK_JUMP_MS = 3600000
-}; /* what the clock may drift between two looks without being called a jump */
+};
 
 /* ---- hints ---- */
 

@@ -1,11 +1,14 @@
-/* agenda.h: the deliveries of one class (dr: courier, dl: local) with their schedule, kept up by hints, and the threads that work on them.
+/* agenda.h: the deliveries of one class (dr: courier, dl: local) with their schedule, kept up by
+ * hints, and the threads that work on them.
  *
- * Two ways to run it. With threads (agenda_run): workers are started on demand up to a maximum and wait when idle; the calling thread
- * looks after time, rows that came without a value, and the rescan after lost hints. Without (agenda_step): what is due now is done in the
- * calling thread; nothing waits; for tests with a virtual clock.
+ * Two ways to run it. With threads (agenda_run): workers are started on demand up to a maximum and
+ * wait when idle; the calling thread looks after time, rows that came without a value, and the
+ * rescan after lost hints. Without (agenda_step): what is due now is done in the calling thread;
+ * nothing waits; for tests with a virtual clock.
  *
- * A worker is given a destination and a first entry of it; it may take more of the same and must leave the destination. Lock order: the
- * agenda's lock is innermost; no store call is made under it. */
+ * A worker is given a destination and a first entry of it; it may take more of the same and must
+ * leave the destination. Lock order: the agenda's lock is innermost; no store call is made under
+ * it. */
 #ifndef ROLES_DELIVERY_AGENDA_H
 #define ROLES_DELIVERY_AGENDA_H
 
@@ -16,8 +19,8 @@
 
 #define AGENDA_THREADS_MAX 1024 /* worker threads of one agenda, whatever the settings say */
 #define AGENDA_UNREAD_MAX  1024 /* hints without a value that wait to be read; more: a rescan */
-#define AGENDA_GRACE_MS \
-    600000 /* after a jump of the wall clock nothing expires so long (THREATS T43) */
+/* after a jump of the wall clock nothing expires so long (THREATS T43) */
+#define AGENDA_GRACE_MS 600000
 
 struct agenda;
 struct agenda_linger;
@@ -69,17 +72,19 @@ int64_t agenda_next_ms(struct agenda *g); /* mono; INT64_MAX: nothing waits */
 
 /* ---- for workers ---- */
 
-/* Another due entry of d. With linger_ms > 0 (and threads) waits so long for one to come: a connection is open. */
+/* Another due entry of d. With linger_ms > 0 (and threads) waits so long for one to come: a
+ * connection is open. */
 bool agenda_more(struct agenda *g, struct schedule_dest *d, int64_t linger_ms,
                  struct schedule_entry *e);
-void agenda_done(struct agenda *g, struct schedule_entry e,
-                 int64_t wall_next_ms); /* INT64_MAX: gone; else the row's next_ms */
-void agenda_later(struct agenda *g, struct schedule_entry e,
-                  int64_t ms); /* not the row's doing: again in ms */
+/* INT64_MAX: gone; else the row's next_ms */
+void agenda_done(struct agenda *g, struct schedule_entry e, int64_t wall_next_ms);
+/* not the row's doing: again in ms */
+void agenda_later(struct agenda *g, struct schedule_entry e, int64_t ms);
 void agenda_good(struct agenda *g, struct schedule_dest *d);
 void agenda_bad(struct agenda *g, struct schedule_dest *d);
 void agenda_leave(struct agenda *g, struct schedule_dest *d);
-/* Waits ms, or until the stop. False: do not go on (stopping, or there are no threads to wait with). */
+/* Waits ms, or until the stop. False: do not go on (stopping, or there are no threads to wait
+ * with). */
 bool agenda_pause(struct agenda *g, int64_t ms);
 /* The wall clock jumped not long ago: nothing is to expire by it. */
 bool agenda_grace(struct agenda *g);

@@ -1,4 +1,5 @@
-/* agenda_impl.h: what agenda.c and agenda_run.c share. All are called with the agenda's lock held, but the first. */
+/* agenda_impl.h: what agenda.c and agenda_run.c share. All are called with the agenda's lock held,
+ * but the first. */
 #ifndef ROLES_DELIVERY_AGENDA_IMPL_H
 #define ROLES_DELIVERY_AGENDA_IMPL_H
 

@@ -1,8 +1,9 @@
 /* agenda_run.c: threads for an agenda, or one step without. See agenda.h.
  *
- * An idle worker waits for a token. Whoever makes something due hands one out; a worker that has taken its work hands on another if
- * more is due: so the first hint of a burst costs one wake-up, and the burst spreads by itself. When nobody is idle the main thread is
- * woken and starts a worker. */
+ * An idle worker waits for a token. Whoever makes something due hands one out; a worker that has
+ * taken its work hands on another if more is due: so the first hint of a burst costs one wake-up,
+ * and the burst spreads by itself. When nobody is idle the main thread is woken and starts a
+ * worker. */
 #include <time.h>
 
 #include "roles/delivery/agenda_impl.h"
@@ -13,7 +14,8 @@ enum {
     STACK_BYTES = 262144 /* of a worker: its content is in arenas */
 };
 
-/* Waits use the real monotonic clock: only a process with threads comes here, and there env's clock is that one. */
+/* Waits use the real monotonic clock: only a process with threads comes here, and there env's clock
+ * is that one. */
 void agenda_conds_init(struct agenda *g)
 {
     pthread_condattr_t attr;
@@ -127,8 +129,9 @@ static bool spawn(struct agenda *g)
 static int64_t main_wait_ms(const struct agenda *g)
 {
     int64_t next = schedule_next_ms(g->schedule), now = g->env->mono_ms(g->env);
+    /* due already: all workers are busy, one of them will look */
     if (next == INT64_MAX || next - now > TICK_MS || next <= now)
-        return TICK_MS; /* due already: all workers are busy, one of them will look */
+        return TICK_MS;
     return next - now;
 }
 

@@ -1,6 +1,8 @@
-/* carrier.h: what courier and local have in common: a class of deliveries, the lease that lets them change those rows, and their life as a role.
+/* carrier.h: what courier and local have in common: a class of deliveries, the lease that lets them
+ * change those rows, and their life as a role.
  *
- * Steps without threads, for tests: init, carrier_attach, then carrier_step as often as time moves; carrier_free. */
+ * Steps without threads, for tests: init, carrier_attach, then carrier_step as often as time moves;
+ * carrier_free. */
 #ifndef ROLES_DELIVERY_CARRIER_H
 #define ROLES_DELIVERY_CARRIER_H
 
@@ -16,8 +18,8 @@ struct carrier {
     struct agenda agenda;
     struct store_lease lease;
     _Atomic bool lost; /* another one holds the lease: this one must end */
-    void *(*beside)(
-        void *carrier); /* a thread that runs beside the workers until agenda_stopping, or NULL */
+    /* a thread that runs beside the workers until agenda_stopping, or NULL */
+    void *(*beside)(void *carrier);
 };
 
 /* False: no memory. Asks nothing of the store yet. */
@@ -30,10 +32,12 @@ void carrier_free(struct carrier *c);
 size_t carrier_step(struct carrier *c);
 
 struct role;
-/* The whole life with threads: until the role is asked to stop. The exit status. The carrier stays allocated: hints may still come. */
+/* The whole life with threads: until the role is asked to stop. The exit status. The carrier stays
+ * allocated: hints may still come. */
 int carrier_run(struct carrier *c, struct role *r, unsigned threads_max);
 
-/* The last of several deliveries ended: if none is left, the content goes. What is missed here is found by the sweeper. */
+/* The last of several deliveries ended: if none is left, the content goes. What is missed here is
+ * found by the sweeper. */
 void carrier_release(struct carrier *c, queue_id_t id);
 
 #endif

@@ -1,11 +1,12 @@
-/* job.c: taking a delivery in hand. The row decides, not the schedule: it may have been held, removed or moved since. See job.h. */
+/* job.c: taking a delivery in hand. The row decides, not the schedule: it may have been held,
+ * removed or moved since. See job.h. */
 #include "roles/delivery/job.h"
 
 #include "roles/log.h"
 
 enum {
-    JOB_ARENA_MAX =
-        16 << 20, /* rows, a chunk, a bounce, each at most a few times over when reconciled */
+    /* rows, a chunk, a bounce, each at most a few times over when reconciled */
+    JOB_ARENA_MAX = 16 << 20,
     LATER_DOWN_MS = 5000,    /* core is not there: look again */
     LATER_ORPHAN_MS = 10000, /* its message is not there yet: the batch with it is on its way … */
     ORPHAN_YOUNG_MS = 300000, /* … or, after so long, most likely never comes */
@@ -49,7 +50,8 @@ static void log_damaged(const struct job *j, const char *what, const char *advic
               log_u64("delivery", j->entry.n), log_cstr("advice", advice), log_end);
 }
 
-/* The message row is lost: nobody knows the sender any more. Held, with the reason, so that the operator sees it. */
+/* The message row is lost: nobody knows the sender any more. Held, with the reason, so that the
+ * operator sees it. */
 static void hold_damaged(struct job *j)
 {
     log_damaged(j, "message-damaged",
@@ -161,7 +163,8 @@ bool job_read(struct job *j, struct schedule_entry e)
     return false;
 }
 
-void job_read_all(struct job *const *j, const struct schedule_entry *e, size_t n, struct arena *a, bool *ready)
+void job_read_all(struct job *const *j, const struct schedule_entry *e, size_t n, struct arena *a,
+                  bool *ready)
 {
     str_t keys[JOB_TOGETHER * KEYS];
     struct store_value v[JOB_TOGETHER * KEYS] = {0};
@@ -191,7 +194,8 @@ void job_verdict_all(struct job *j, enum rc rc, const char *status, str_t text)
     }
 }
 
-/* Content is damaged: loudly, and first deferred, so that whoever reads the log may still bring it back; then the sender is told. */
+/* Content is damaged: loudly, and first deferred, so that whoever reads the log may still bring it
+ * back; then the sender is told. */
 void job_verdict_lost(struct job *j)
 {
     log_damaged(j, "content-damaged",

@@ -1,12 +1,13 @@
-/* job.h: one delivery in a carrier's hands: reading it, and making its outcome durable. Used by courier and local. */
+/* job.h: one delivery in a carrier's hands: reading it, and making its outcome durable. Used by
+ * courier and local. */
 #ifndef ROLES_DELIVERY_JOB_H
 #define ROLES_DELIVERY_JOB_H
 
 #include "roles/delivery/carrier.h"
 #include "roles/delivery/verdict.h"
 
-#define JOB_RESULTS_MAX \
-    100 /* recipients that an event or a notice names; an alias can become more: then it says how many */
+/* recipients that an event or a notice names; an alias can become more: then it says how many */
+#define JOB_RESULTS_MAX 100
 
 struct job {
     struct carrier *c;
@@ -21,8 +22,8 @@ struct job {
 
     struct attempt_verdict *verdicts; /* one for each of d.rcpt */
     enum queue_outcome *became;       /* local: what RC_OK means for each; NULL: delivered */
-    struct store_op
-        *more; /* local: further rows of the outcome (STORE_EQUAL, _PUT, _PUT_NEW), in the arena */
+    /* local: further rows of the outcome (STORE_EQUAL, _PUT, _PUT_NEW), in the arena */
+    struct store_op *more;
     size_t nmore;
     str_t host, addr; /* who gave them, or empty */
     int64_t time_ms;  /* wall clock of the attempt, and its number: they name its event */
@@ -47,18 +48,22 @@ void job_free(struct job *j);
 
 /* True: it is to be tried now, and j->m, d, first are filled. False: it was put back or is gone. */
 bool job_read(struct job *j, struct schedule_entry e);
-/* The same for several, with one question to the store. What was read lives in `a`, until all of them are finished. */
+/* The same for several, with one question to the store. What was read lives in `a`, until all of
+ * them are finished. */
 #define JOB_TOGETHER 16
-void job_read_all(struct job *const *j, const struct schedule_entry *e, size_t n, struct arena *a, bool *ready);
+void job_read_all(struct job *const *j, const struct schedule_entry *e, size_t n, struct arena *a,
+                  bool *ready);
 /* One chunk of the content (attempt_chunk_fn). */
 enum rc job_chunk(struct job *j, uint32_t k, struct arena *a, str_t *out);
 /* Every recipient ended the same way. */
 void job_verdict_all(struct job *j, enum rc rc, const char *status, str_t text);
-/* The content is lost: deferred the first time, then failed. Those the peer had already taken it for stay delivered. */
+/* The content is lost: deferred the first time, then failed. Those the peer had already taken it
+ * for stay delivered. */
 void job_verdict_lost(struct job *j);
 /* Begins to make the outcome durable; logs it. */
 void job_submit(struct job *j);
-/* Waits until it is, whatever it takes. False: it cannot be (the role stops, or the lease is lost). Nothing to do if not submitted. */
+/* Waits until it is, whatever it takes. False: it cannot be (the role stops, or the lease is lost).
+ * Nothing to do if not submitted. */
 bool job_finish(struct job *j);
 
 /* ---- between outcome.c and settle.c ---- */

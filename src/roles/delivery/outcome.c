@@ -220,12 +220,11 @@ bool outcome_build(struct job *j)
         if (j->m.single && j->nmore == 0)
             content_delete(j);
     } else {
-        /* From the end of the attempt: a silent peer can take longer than the first wait, and RFC 5321 4.5.4.1
-         * asks for one. */
+        /* From the end of the attempt: a silent peer can take longer than the first wait, and RFC
+         * 5321 4.5.4.1 asks for one. */
         d.attempts++;
-        d.next_ms = e.next_ms =
-            j->c->env->wall_ms(j->c->env) +
-            schedule_retry_ms(&j->c->agenda.policy, j->c->env, d.attempts);
+        d.next_ms = e.next_ms = j->c->env->wall_ms(j->c->env) +
+                                schedule_retry_ms(&j->c->agenda.policy, j->c->env, d.attempts);
         d.reason = s.reason;
         d.rcpt = s.keep;
         d.nrcpt = s.nkeep;
@@ -245,8 +244,9 @@ void outcome_log(const struct job *j)
     for (size_t i = 0; i < j->d.nrcpt; i++) {
         ok += j->verdicts[i].rc == RC_OK;
         perm += j->verdicts[i].rc == RC_PERM;
+        /* a failure says more */
         if (j->verdicts[i].rc != RC_OK && j->verdicts[shown].rc == RC_OK)
-            shown = i; /* a failure says more */
+            shown = i;
     }
     const struct attempt_verdict *v = &j->verdicts[shown];
     const char *event = ok == j->d.nrcpt ? (j->c->local ? "delivered" : "sent")

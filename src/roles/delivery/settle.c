@@ -1,12 +1,14 @@
 /* settle.c: making an outcome durable, whatever it takes.
  *
  *     STORE_OK                  done
- *     STORE_UNKNOWN, _DOWN      the same batch again when core is back: if it had happened, the row it requires has changed,
- *                               and its event is there to prove it was us
+ *     STORE_UNKNOWN, _DOWN      the same batch again when core is back: if it had happened, the row
+ *                               it requires has changed, and its event is there to prove it was us
  *     STORE_CONFLICT, op 0      another courier has the lease: this one ends
- *     STORE_CONFLICT, else      the operator changed the row meanwhile. What was delivered is delivered: the outcome is made anew from
- *                               the row as it is now (local simply begins again)
- *     STORE_FULL                if all was delivered, the deletes alone; else wait: nothing more is sent on this connection
+ *     STORE_CONFLICT, else      the operator changed the row meanwhile. What was delivered is
+ *                               delivered: the outcome is made anew from the row as it is now
+ *                               (local simply begins again)
+ *     STORE_FULL                if all was delivered, the deletes alone; else wait: nothing more is
+ *                               sent on this connection
  *     STORE_STOPPED             wait: core will be restarted
  */
 #include "roles/delivery/job.h"
@@ -90,7 +92,8 @@ static void settled(struct job *j)
 
 enum again { AGAIN_SEND, AGAIN_DONE, AGAIN_WAIT, AGAIN_REDO, AGAIN_REFUSED };
 
-/* The verdicts in the order of another version of the row. Only we take recipients out, so all of its are known. */
+/* The verdicts in the order of another version of the row. Only we take recipients out, so all of
+ * its are known. */
 static bool verdicts_for(struct job *j, const struct queue_delivery *d)
 {
     struct attempt_verdict *v = arena_array(&j->arena, d->nrcpt, sizeof *v);

@@ -1,4 +1,5 @@
-/* verdict.h: how an attempt ended for one recipient: what courier hears from a peer, and what local finds out itself. */
+/* verdict.h: how an attempt ended for one recipient: what courier hears from a peer, and what local
+ * finds out itself. */
 #ifndef ROLES_DELIVERY_VERDICT_H
 #define ROLES_DELIVERY_VERDICT_H
 

@@ -27,8 +27,9 @@ static void split(str_t address, str_t *local, str_t *domain)
     }
 }
 
-/* A local part as the directory has it: RFC 5321 4.1.2, quotes and backslashes are how it is written, not what it is. mx asks the
- * directory for it unquoted; asked otherwise here, what mx accepted would bounce. */
+/* A local part as the directory has it: RFC 5321 4.1.2, quotes and backslashes are how it is
+ * written, not what it is. mx asks the directory for it unquoted; asked otherwise here, what mx
+ * accepted would bounce. */
 static str_t unquoted(str_t local, struct arena *a)
 {
     if (local.len < 2 || !str_starts(local, STR("\"")) || !str_ends(local, STR("\"")))
@@ -182,8 +183,9 @@ enum store_rc expand(struct directory_cache *directory, const struct queue_rcpt 
         return STORE_LIMIT;
     if (w.too_many)
         out->n = before; /* all or nothing: a part of a list would be no help */
+    /* or it was there already, by way of another recipient */
     else if (out->n > before || w.n == 1)
-        return STORE_OK; /* or it was there already, by way of another recipient */
+        return STORE_OK;
     enum leaf_kind kind = w.too_many ? LEAF_TOO_MANY : LEAF_LOOP;
     return leaf(out, a, rcpt, (struct leaf){.kind = kind, .address = rcpt->address}) ? STORE_OK
                                                                                      : STORE_LIMIT;

@@ -1,15 +1,17 @@
-/* expand.h: what an address stands for: aliases followed to accounts, to addresses elsewhere, or to nothing.
+/* expand.h: what an address stands for: aliases followed to accounts, to addresses elsewhere, or to
+ * nothing.
  *
- * Breadth first with a list of what was seen, so a loop ends by itself; an address that leads nowhere but to itself is a loop.
- * RFC 5321 3.9 (lists and aliases), 6.3 (loops). */
+ * Breadth first with a list of what was seen, so a loop ends by itself; an address that leads
+ * nowhere but to itself is a loop. RFC 5321 3.9 (lists and aliases), 6.3 (loops). */
 #ifndef ROLES_LOCAL_EXPAND_H
 #define ROLES_LOCAL_EXPAND_H
 
 #include "post/directory.h"
 #include "post/queue.h"
 
-#define EXPAND_MAX \
-    1000 /* addresses one recipient may stand for, aliases on the way included: twice what one alias may have */
+/* addresses one recipient may stand for, aliases on the way included: twice what one alias may
+ * have */
+#define EXPAND_MAX   1000
 #define EXPAND_DEPTH 20 /* aliases of aliases */
 
 enum leaf_kind { LEAF_ACCOUNT, LEAF_REMOTE, LEAF_UNKNOWN, LEAF_LOOP, LEAF_TOO_MANY };
@@ -28,7 +30,8 @@ struct expansion {
     size_t n, cap;
 };
 
-/* Adds the leaves of one recipient; each account and address once. STORE_OK, or the directory cannot be read now. */
+/* Adds the leaves of one recipient; each account and address once. STORE_OK, or the directory
+ * cannot be read now. */
 enum store_rc expand(struct directory_cache *directory, const struct queue_rcpt *rcpt,
                      struct arena *a, struct expansion *out);
 

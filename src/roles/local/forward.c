@@ -1,4 +1,5 @@
-/* forward.c: further deliveries of a message: those an alias sends elsewhere, and those that wait for their turn. See local.h. */
+/* forward.c: further deliveries of a message: those an alias sends elsewhere, and those that wait
+ * for their turn. See local.h. */
 #include <stdlib.h>
 
 #include "roles/local/expand.h"
@@ -52,7 +53,8 @@ static void remote_rows(struct rows *r, struct leaf *v, size_t n)
     }
 }
 
-/* m changes: it has more deliveries now. Required as it was read, so that numbers are given once. */
+/* m changes: it has more deliveries now. Required as it was read, so that numbers are given
+ * once. */
 static void message_rows(struct rows *r, str_t as_read)
 {
     struct job *j = r->j;

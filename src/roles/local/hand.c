@@ -1,8 +1,10 @@
-/* hand.c: local deliveries in rounds: up to JOB_TOGETHER of them at once, so that one question to the store reads them all and their
- * mailbox batches share a sync. For each: recipients to leaves, leaves to mailboxes, and all of it to one outcome (roles/delivery/job.h).
+/* hand.c: local deliveries in rounds: up to JOB_TOGETHER of them at once, so that one question to
+ * the store reads them all and their mailbox batches share a sync. For each: recipients to leaves,
+ * leaves to mailboxes, and all of it to one outcome (roles/delivery/job.h).
  *
- * If the directory cannot be read, nothing is recorded: the delivery is looked at again soon. A mailbox that takes nothing now keeps its
- * recipient waiting, as an address of its own. With more leaves than a row can hold, everybody waits: what was delivered is seen. */
+ * If the directory cannot be read, nothing is recorded: the delivery is looked at again soon. A
+ * mailbox that takes nothing now keeps its recipient waiting, as an address of its own. With more
+ * leaves than a row can hold, everybody waits: what was delivered is seen. */
 #include <stdlib.h>
 
 #include "mail/header.h"
@@ -33,7 +35,8 @@ static void verdict_store(struct job *j, size_t i, enum store_rc rc)
 
 /* ---- a mailbox ---- */
 
-/* RFC 9228 and RFC 5321 6.3: it has been here. Only this header's own field of the same address says so. */
+/* RFC 9228 and RFC 5321 6.3: it has been here. Only this header's own field of the same address
+ * says so. */
 static bool been_here(str_t first, str_t address)
 {
     struct header_field f;
@@ -60,7 +63,8 @@ static enum store_rc content_copy(struct job *j, struct mailbox_in *in)
     return rc;
 }
 
-/* Begins it: what fits one chunk is on its way to the disk when this returns. NULL: *rc says why not. */
+/* Begins it: what fits one chunk is on its way to the disk when this returns. NULL: *rc says why
+ * not. */
 static struct mailbox_in *mailbox_begin(struct job *j, const struct leaf *l, enum store_rc *rc)
 {
     enum { TRACE_MAX = 4096 };
@@ -70,7 +74,8 @@ static struct mailbox_in *mailbox_begin(struct job *j, const struct leaf *l, enu
         return NULL;
     struct buf trace;
     buf_init(&trace, TRACE_MAX);
-    trace_return_path_write(j->m.reverse_path, &trace); /* RFC 5321 4.4: the delivery system's, on top */
+    /* RFC 5321 4.4: the delivery system's, on top */
+    trace_return_path_write(j->m.reverse_path, &trace);
     trace_delivered_to_write(l->address, &trace);
     *rc = trace.failed ? STORE_LIMIT : mailbox_in_write(in, buf_str(&trace));
     if (*rc == STORE_OK)
@@ -109,7 +114,8 @@ struct round {
 static void leaf_verdict(struct hand *h, size_t i, enum store_rc rc, bool again)
 {
     if (rc == STORE_OK)
-        verdict(&h->job, i, RC_OK, "2.0.0", again ? "in the mailbox (it was there already)" : "in the mailbox");
+        verdict(&h->job, i, RC_OK, "2.0.0",
+                again ? "in the mailbox (it was there already)" : "in the mailbox");
     else if (rc == STORE_DOWN || rc == STORE_UNKNOWN || rc == STORE_EXPIRED || rc == STORE_CONFLICT)
         h->down = true; /* STORE_CONFLICT: core lost a piece written ahead */
     else
@@ -137,7 +143,8 @@ static void leaf_begin(struct round *r, struct hand *h, size_t i)
     const struct leaf *l = &h->x.v[i];
     enum store_rc rc;
     if (been_here(j->first, l->address)) {
-        verdict(j, i, RC_PERM, "5.4.6", "mail loop: this message was delivered to this address before");
+        verdict(j, i, RC_PERM, "5.4.6",
+                "mail loop: this message was delivered to this address before");
         return;
     }
     while (r->flying >= LOCAL_FLYING && leaf_finish(r, h))
@@ -161,7 +168,10 @@ static void leaves_begin(struct round *r, struct hand *h)
             break;
         case LEAF_UNKNOWN: verdict(j, i, RC_PERM, "5.1.1", "there is no such address here"); break;
         case LEAF_LOOP: verdict(j, i, RC_PERM, "5.4.6", "this alias leads only to itself"); break;
-        case LEAF_TOO_MANY: verdict(j, i, RC_PERM, "5.4.6", "this alias stands for too many addresses, or too deep"); break;
+        case LEAF_TOO_MANY:
+            verdict(j, i, RC_PERM, "5.4.6",
+                    "this alias stands for too many addresses, or too deep");
+            break;
         }
     }
 }
@@ -213,7 +223,8 @@ static void hand_begin(struct round *r, struct hand *h)
     if (j->content_lost)
         return;
     while (h->taken < h->as_read.nrcpt && h->x.n < LOCAL_LEAVES_TURN && !h->down) {
-        h->down = expand(r->local->directory, &h->as_read.rcpt[h->taken], &j->arena, &h->x) != STORE_OK;
+        h->down =
+            expand(r->local->directory, &h->as_read.rcpt[h->taken], &j->arena, &h->x) != STORE_OK;
         h->taken++;
     }
     h->in = arena_array(&j->arena, h->x.n, sizeof(struct mailbox_in *));

@@ -28,8 +28,8 @@ void local_free(struct local *l)
 
 int role_local(struct role *r)
 {
-    static struct local *
-        l; /* for the life of the process: hints come until the store is closed, which is after us */
+    /* for the life of the process: hints come until the store is closed, which is after us */
+    static struct local *l;
     l = malloc(sizeof *l);
     if (l == NULL || !local_init(l, &r->env, r->settings))
         return EX_OSERR;

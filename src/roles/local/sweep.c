@@ -1,12 +1,14 @@
-/* sweep.c: once a day through all mailboxes, for what deliveries left behind there (post/mailbox_sweep.h). A page of one mailbox a
- * step with a pause after it, so that it is never in the way. Where it stands is in memory alone: after a start it begins again. */
+/* sweep.c: once a day through all mailboxes, for what deliveries left behind there
+ * (post/mailbox_sweep.h). A page of one mailbox a step with a pause after it, so that it is never
+ * in the way. Where it stands is in memory alone: after a start it begins again. */
 #include "post/directory.h"
 #include "roles/local/local.h"
 #include "roles/log.h"
 
 enum {
-    FIRST_MS =
-        300000, /* after the start, when there is other work; and so that a role which dies again and again does only that */
+    /* After the start there is other work, and a role that dies again and again must not do only
+     * this. */
+    FIRST_MS = 300000,
     LOOK_MS = 5000, /* how often it looks whether its time has come */
     BREATH_MS = 10, /* between steps */
 };
@@ -47,8 +49,9 @@ bool local_sweep_step(struct local *l)
         return false;
     bool end = false;
     enum store_rc rc = mailbox_sweep_step(env->store, &s->box, env->wall_ms(env), &end);
+    /* again from here */
     if (rc == STORE_DOWN || rc == STORE_UNKNOWN || rc == STORE_STOPPED)
-        return false; /* again from here */
+        return false;
     if (rc != STORE_OK || end)
         box_done(s, rc);
     return true;

@@ -1,16 +1,18 @@
-/* hops.h: looks at the header of a message while it streams by, for the signs of a loop (RFC 5321 6.3): how many Received fields
- * there are, and the Delivered-To fields (RFC 9228). What was delivered before to an address it is for now would be bounced by the
- * local role; as anybody can write such a field, and anybody's address as the sender, it is refused here instead.
+/* hops.h: looks at the header of a message while it streams by, for the signs of a loop (RFC 5321
+ * 6.3): how many Received fields there are, and the Delivered-To fields (RFC 9228). What was
+ * delivered before to an address it is for now would be bounced by the local role; as anybody can
+ * write such a field, and anybody's address as the sender, it is refused here instead.
  *
- * Any cuts; after the empty line that ends the header it costs nothing. Zero-initialized is the start. */
+ * Any cuts; after the empty line that ends the header it costs nothing. Zero-initialized is the
+ * start. */
 #ifndef ROLES_MX_HOPS_H
 #define ROLES_MX_HOPS_H
 
 #include "base/str.h"
 
 #define HOPS_NAME_MAX 12 /* "delivered-to", the longest name that counts */
-#define HOPS_VALUE_MAX \
-    512 /* over an address of 64 quoted and 255 octets; what is longer is none of ours */
+/* over an address of 64 quoted and 255 octets; what is longer is none of ours */
+#define HOPS_VALUE_MAX 512
 
 enum hops_at { HOPS_LINE, HOPS_NAME, HOPS_VALUE, HOPS_SKIP };
 
@@ -26,8 +28,8 @@ struct hops {
     char value[HOPS_VALUE_MAX]; /* unfolded, runs of blanks as one */
 };
 
-/* Takes from the front of *content. True: a Delivered-To field is complete, hops_address gives its value until the next call;
- * call again with the rest. False: all was taken. */
+/* Takes from the front of *content. True: a Delivered-To field is complete, hops_address gives its
+ * value until the next call; call again with the rest. False: all was taken. */
 bool hops_next(struct hops *h, str_t *content);
 bool hops_end(struct hops *h); /* the same, at the end of a message without a body */
 /* Whether that value is this address, as the local role compares: in any case. */

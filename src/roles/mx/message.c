@@ -1,8 +1,9 @@
 /* message.c: the content on its way into the queue, and what the final dot is answered.
  *
- * Our Received field is the first bytes of what is stored (RFC 5321 4.4); Return-Path is written at final delivery, not here. 250 is
- * said after queue_in_commit gave STORE_OK and never otherwise: from then on the message is our responsibility. If the
- * client is gone by then it will send the message again, which is the lesser evil (RFC 1047). */
+ * Our Received field is the first bytes of what is stored (RFC 5321 4.4); Return-Path is written at
+ * final delivery, not here. 250 is said after queue_in_commit gave STORE_OK and never otherwise:
+ * from then on the message is our responsibility. If the client is gone by then it will send the
+ * message again, which is the lesser evil (RFC 1047). */
 #include "mail/trace.h"
 #include "roles/log.h"
 #include "roles/mx/mx.h"
@@ -28,8 +29,8 @@ static bool write_received(struct mx_session *s)
         .by = s->mx->settings->hostname,
         .protocol = protocol(s),
         .id = str_c(queue_id_text(queue_in_id(t->in), id)),
-        .recipient =
-            t->n == 1 ? t->rcpt[0].address : STR(""), /* of several, none may learn of the others */
+        /* of several, none may learn of the others */
+        .recipient = t->n == 1 ? t->rcpt[0].address : STR(""),
         .wall_ms = s->mx->env->wall_ms(s->mx->env),
     };
     struct buf field;
@@ -82,8 +83,8 @@ static void give_up(struct mx_session *s, const struct mx_given_up *why)
     landed(s);
 }
 
-/* Content under way may take an eighth of what is free, and always two messages. The queue's file does not shrink: many large
- * messages begun at once would else take the disk for good. */
+/* Content under way may take an eighth of what is free, and always two messages. The queue's file
+ * does not shrink: many large messages begun at once would else take the disk for good. */
 static bool take_off(struct mx_session *s, size_t len)
 {
     const struct store_board *board = store_board(s->mx->env->store);
@@ -118,7 +119,8 @@ void mx_on_content(struct mx_session *s)
     struct mx_transaction *t = s->t;
     if (t->in == NULL || loops(s, smtps_content(s->smtps)))
         return; /* answered at the end */
-    /* Who said no SIZE, and who was let in with MAIL together with many others, must not use up what deliveries need. */
+    /* Who said no SIZE, and who was let in with MAIL together with many others, must not use up
+     * what deliveries need. */
     if (!take_off(s, smtps_content(s->smtps).len) ||
         !mx_space_for(s->mx, queue_in_size(t->in), s->mx->settings->reserve_bytes / 2)) {
         give_up(s, &no_space);

@@ -17,7 +17,10 @@ enum {
 bool mx_init(struct mx *mx, struct env *env, const struct settings *settings)
 {
     *mx = (struct mx){.env = env, .settings = settings};
+    uint8_t key[16];
     env->random(env, &mx->next_session, sizeof mx->next_session);
+    env->random(env, key, sizeof key);
+    log_gate_init(&mx->gate, key);
     mx->directory = directory_cache_new(env, settings->subaddress_separator, DIRECTORY_ENTRIES);
     mx->smtp = (struct smtps_config){
         .hostname = settings->hostname,
@@ -38,6 +41,7 @@ bool mx_init(struct mx *mx, struct env *env, const struct settings *settings)
 void mx_free(struct mx *mx)
 {
     directory_cache_free(mx->directory);
+    log_gate_free(&mx->gate);
 }
 
 static bool listen_all(struct server *server, struct role *r, struct mx_listener *smtp,

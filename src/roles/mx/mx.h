@@ -1,12 +1,14 @@
 /* mx.h: the mx role: SMTP and LMTP sessions from the network into the queue. What its parts share.
  *
  *     mx.c        the role: listeners, limits, start and stop
- *     session.c   one connection: sys/server.h on one side, the engine (proto/smtp/server.h) on the other
+ *     session.c   one connection: sys/server.h on one side, the engine (proto/smtp/server.h) on the
+ *                 other
  *     policy.c    what is taken from whom, for whom: MAIL and RCPT
  *     message.c   the content on its way into the queue, and the answer to the final dot
  *     hops.c      counts Received fields in passing, sees Delivered-To
  *
- * A session is owned by one worker at a time; struct mx is shared by all and changes only in its atomics and behind locks. */
+ * A session is owned by one worker at a time; struct mx is shared by all and changes only in its
+ * atomics and behind locks. */
 #ifndef ROLES_MX_MX_H
 #define ROLES_MX_MX_H
 
@@ -15,6 +17,7 @@
 #include "post/directory.h"
 #include "post/queue.h"
 #include "proto/smtp/server.h"
+#include "roles/log_gate.h"
 #include "roles/mx/hops.h"
 #include "roles/settings.h"
 #include "sys/server.h"
@@ -24,6 +27,7 @@ struct mx {
     const struct settings *settings;
     struct directory_cache *directory;
     struct smtps_config smtp, lmtp;
+    struct log_gate gate;          /* before lines that a stranger causes at will */
     _Atomic bool stopping;         /* sessions say 421 instead of taking the next command */
     _Atomic uint32_t next_session; /* number of the next session, for the log */
     _Atomic uint64_t in_flight;    /* bytes of content that was begun and not yet accepted */
@@ -60,17 +64,17 @@ struct mx_session {
     struct smtps *smtps;
     struct mx_transaction *t;
     struct netaddr peer, local;
-    int64_t
-        hold_until_ms; /* tarpit: the server sends no output and reads no input before; 0: not held */
+    int64_t now_ms; /* of the last event */
+    /* tarpit: the server sends no output and reads no input before; 0: not held */
+    int64_t hold_until_ms;
     uint32_t number;
     bool lmtp;
     bool trusted; /* from relay_networks */
 };
 
 extern const struct server_session_ops mx_session_ops; /* open() gets a struct mx_listener */
-bool mx_trusted(
-    void *listener,
-    const struct netaddr *peer); /* from relay_networks: may relay, and connect without limit */
+/* from relay_networks: may relay, and connect without limit */
+bool mx_trusted(void *listener, const struct netaddr *peer);
 
 /* Handlers of the engine's events; each gives the replies that its event asks for. */
 void mx_on_mail(struct mx_session *s);
@@ -85,7 +89,7 @@ void mx_drop(struct mx_session *s);
 
 #define MX_SESSION_TEXT 9
 char *mx_session_text(const struct mx_session *s, char out[static MX_SESSION_TEXT]);
-/* One line for what was refused: code as replied, why in a few words. `to` may be empty. */
+/* One line at most for what was refused: code as replied, why in a few words. `to` may be empty. */
 void mx_log_reject(const struct mx_session *s, const char *event, int code, str_t to,
                    const char *why);
 

@@ -7,9 +7,10 @@
  *     any other domain or address       250, relayed                     550 5.7.1
  *     the directory does not answer     451 4.3.0                        451 4.3.0
  *
- * Nothing is accepted only to be bounced. The pair (local part, domain) that the engine parsed is looked up as it is: percent,
- * bang and quotes in a local part are characters like others, never another way to write a route. A domain in U-labels is looked up,
- * compared and queued in A-labels (RFC 6531 3.2); the address itself stays as it was given. A domain that has no A-labels is no
+ * Nothing is accepted only to be bounced. The pair (local part, domain) that the engine parsed is
+ * looked up as it is: percent, bang and quotes in a local part are characters like others, never
+ * another way to write a route. A domain in U-labels is looked up, compared and queued in A-labels
+ * (RFC 6531 3.2); the address itself stays as it was given. A domain that has no A-labels is no
  * domain: 553 5.1.2, and 553 5.1.8 as the sender's, for no bounce could go there. */
 #include "mail/domain.h"
 #include "roles/log.h"
@@ -20,8 +21,8 @@ enum {
     QUEUE_ROOM = 32 << 20, /* left in the queue: records of deliveries that fail take some */
 };
 
-/* RFC 1870 6.1, and not only for a declared size: below the reserve nothing is taken. 1.5 times: chunks have keys and checksums, and
- * a copy goes to the mailbox before the queue's is gone. */
+/* RFC 1870 6.1, and not only for a declared size: below the reserve nothing is taken. 1.5 times:
+ * chunks have keys and checksums, and a copy goes to the mailbox before the queue's is gone. */
 bool mx_space_for(const struct mx *mx, uint64_t size, uint64_t reserve)
 {
     const struct store_board *board = store_board(mx->env->store);
@@ -113,7 +114,8 @@ static void relay(struct mx_session *s, const struct smtp_path *p, struct queue_
     add_rcpt(s, r);
 }
 
-/* RFC 5321 4.5.1: postmaster must be reachable by the address literal too; other users are not known by it. */
+/* RFC 5321 4.5.1: postmaster must be reachable by the address literal too; other users are not
+ * known by it. */
 static void literal(struct mx_session *s, const struct smtp_path *p, struct queue_in_rcpt *r)
 {
     if (p->literal.family == NETADDR_NONE || !netaddr_eq(&p->literal, &s->local)) {

@@ -1,6 +1,7 @@
-/* session.c: one connection. The server (sys/server.h) brings bytes, the engine (proto/smtp/server.h) makes events of them, the
- * handlers in policy.c and message.c answer. After too many errors the engine wants its output held for a second: the server
- * does that, without a thread. */
+/* session.c: one connection. The server (sys/server.h) brings bytes, the engine
+ * (proto/smtp/server.h) makes events of them, the handlers in policy.c and message.c answer. After
+ * too many errors the engine wants its output held for a second: the server does that, without a
+ * thread. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -28,8 +29,12 @@ static void *session_open(void *user, const struct netaddr *peer, const struct n
         smtps_free(smtps);
         return NULL;
     }
-    *s = (struct mx_session){
-        .mx = mx, .smtps = smtps, .peer = *peer, .local = *local, .lmtp = l->lmtp};
+    *s = (struct mx_session){.mx = mx,
+                             .smtps = smtps,
+                             .peer = *peer,
+                             .local = *local,
+                             .lmtp = l->lmtp,
+                             .now_ms = now_ms};
     s->number = atomic_fetch_add_explicit(&mx->next_session, 1, memory_order_relaxed);
     s->trusted = mx_trusted(user, peer);
     return s;
@@ -63,6 +68,7 @@ static size_t session_input(void *session, str_t bytes, int64_t now_ms)
     struct mx_session *s = session;
     if (atomic_load_explicit(&s->mx->stopping, memory_order_relaxed))
         smtps_shutdown(s->smtps, "shutdown");
+    s->now_ms = now_ms;
     smtps_feed(s->smtps, bytes, now_ms);
     pump(s);
     int64_t delay = smtps_delay_ms(s->smtps);
@@ -73,7 +79,7 @@ static size_t session_input(void *session, str_t bytes, int64_t now_ms)
 static void session_eof(void *session, int64_t now_ms)
 {
     struct mx_session *s = session;
-    (void)now_ms;
+    s->now_ms = now_ms;
     smtps_eof(s->smtps);
     pump(s);
 }
@@ -81,6 +87,7 @@ static void session_eof(void *session, int64_t now_ms)
 static void session_expire(void *session, int64_t now_ms)
 {
     struct mx_session *s = session;
+    s->now_ms = now_ms;
     smtps_expire(s->smtps, now_ms);
     pump(s);
 }
@@ -113,9 +120,25 @@ static int64_t session_deadline_ms(void *session)
     return smtps_deadline_ms(((struct mx_session *)session)->smtps);
 }
 
+/* Whether one more line is written for this client: see log_gate.h. */
+static bool may_log(const struct mx_session *s)
+{
+    char number[MX_SESSION_TEXT], client[NETADDR_TEXT];
+    uint64_t left_out;
+    if (!log_gate_pass(&s->mx->gate, &s->peer, s->now_ms, &left_out))
+        return false;
+    if (left_out > 0)
+        log_event("mx", str_c(mx_session_text(s, number)), "left-out",
+                  log_cstr("client", netaddr_text(&s->peer, client)), log_u64("lines", left_out),
+                  log_end);
+    return true;
+}
+
 static void log_disconnect(const struct mx_session *s)
 {
     char number[MX_SESSION_TEXT], client[NETADDR_TEXT];
+    if (smtps_messages(s->smtps) == 0 && !may_log(s))
+        return;
     const char *why = smtps_closing(s->smtps) ? smtps_why(s->smtps) : "connection lost";
     log_event("mx", str_c(mx_session_text(s, number)), "disconnect",
               log_cstr("client", netaddr_text_port(&s->peer, client)),
@@ -143,6 +166,8 @@ void mx_log_reject(const struct mx_session *s, const char *event, int code, str_
                    const char *why)
 {
     char number[MX_SESSION_TEXT], client[NETADDR_TEXT];
+    if (!may_log(s))
+        return;
     log_event("mx", str_c(mx_session_text(s, number)), event,
               log_cstr("client", netaddr_text_port(&s->peer, client)),
               log_str("helo", smtps_helo_name(s->smtps)),

@@ -15,8 +15,8 @@
 struct resolver;
 /* Starts its thread. NULL and *err. */
 struct resolver *resolver_new(const struct settings *set, struct err *err);
-void resolver_attach(struct resolver *r,
-                     int fd);           /* serves one more client on that socket (taken) */
+/* serves one more client on that socket (taken) */
+void resolver_attach(struct resolver *r, int fd);
 void resolver_free(struct resolver *r); /* all clients' sockets must be closed; joins */
 
 #endif

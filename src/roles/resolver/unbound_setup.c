@@ -20,8 +20,8 @@ static const struct option options[] = {
     {"cache-max-negative-ttl:", "900"}, /* a domain that was just registered gets its mail soon */
     {"edns-buffer-size:", "1232"},      /* DNS flag day 2020: no fragments */
     {"qname-minimisation:", "yes"},     /* RFC 9156 */
-    {"unblock-lan-zones:",
-     "yes"}, /* a private network's names are its own servers' business, not built in */
+    /* a private network's names are its own servers' business, not built in */
+    {"unblock-lan-zones:", "yes"},
     {"insecure-lan-zones:", "yes"},
 };
 

@@ -1,4 +1,5 @@
-/* place.c: what the server stands on: the data folder, the listening sockets, the settings as every role gets them. */
+/* place.c: what the server stands on: the data folder, the listening sockets, the settings as every
+ * role gets them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -28,7 +29,8 @@ static enum rc open_data(struct supervisor *s, struct err *err)
     if ((st.st_mode & 077) != 0 && fchmod(s->data_dir_fd, 0700) != 0)
         return err_set(err, RC_PERM, "", "cannot close the data folder %s to others: %s", path,
                        strerror(errno));
-    /* The lock is the open folder's, which core gets as well: it holds until the last of both is gone. */
+    /* The lock is the open folder's, which core gets as well: it holds until the last of both is
+     * gone. */
     if (flock(s->data_dir_fd, LOCK_EX | LOCK_NB) != 0)
         return err_set(err, RC_PERM, "", "another postrider runs on %s", path);
     return RC_OK;
@@ -43,13 +45,14 @@ static enum rc add_listener(struct supervisor *s, enum listener_kind kind, int f
     return RC_OK;
 }
 
-/* DATA/control.sock, for the owner's command line. By way of /proc, since a socket's path is limited to 107 bytes. */
+/* DATA/control.sock, for the owner's command line. By way of /proc, since a socket's path is
+ * limited to 107 bytes. */
 static int listen_admin(struct supervisor *s, struct err *err)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     snprintf(at.sun_path, sizeof at.sun_path, "/proc/self/fd/%d/control.sock", s->data_dir_fd);
-    (void)unlinkat(s->data_dir_fd, "control.sock",
-                   0); /* we hold the lock: it is left from before */
+    /* we hold the lock: it is left from before */
+    (void)unlinkat(s->data_dir_fd, "control.sock", 0);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     mode_t mask = umask(0177);
     bool good =
@@ -109,8 +112,8 @@ void place_close(struct supervisor *s)
     if (s->settings_fd >= 0)
         close(s->settings_fd);
     if (s->data_dir_fd >= 0) {
-        (void)unlinkat(s->data_dir_fd, "control.sock",
-                       0); /* fails where the folder is core's; the next start does it */
+        /* fails where the folder is core's; the next start does it */
+        (void)unlinkat(s->data_dir_fd, "control.sock", 0);
         close(s->data_dir_fd);
     }
     s->settings_fd = s->data_dir_fd = -1;

@@ -83,7 +83,8 @@ enum rc privilege_drop(struct supervisor *s, struct err *err)
         return err_set(err, RC_PERM, "", "no new privileges: %s", strerror(errno));
     if (!s->root)
         return RC_OK;
-    /* To start a role again as its user, and to end one that hangs. All sockets and folders are open. */
+    /* To start a role again as its user, and to end one that hangs. All sockets and folders are
+     * open. */
     uint64_t keep = 1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_KILL;
     return sandbox_keep_capabilities(keep, err);
 }

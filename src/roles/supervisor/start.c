@@ -17,7 +17,8 @@
 #define RECONNECT_MS   500       /* a role gets no more channels than this by asking */
 #define CHANNEL_BUFFER (1 << 20) /* wanted for a channel; the kernel gives what it allows */
 
-/* What of our environment a role gets: nothing that the loader or the library obeys, but what test builds need. */
+/* What of our environment a role gets: nothing that the loader or the library obeys, but what test
+ * builds need. */
 static const char *const kept_variables[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
                                              "TSAN_OPTIONS"};
 #define KEPT (sizeof kept_variables / sizeof *kept_variables)
@@ -117,7 +118,8 @@ bool child_give(struct supervisor *s, struct child *c)
         good = control_send(c->control, CONTROL_DATA_DIR, 0, s->data_dir_fd);
     for (size_t i = 0; good && i < s->n_listeners; i++)
         if (c->row->listeners >> s->listeners[i].kind & 1) {
-            /* A thread shares our descriptors: what it closes must not be ours. Sending makes a new one either way. */
+            /* A thread shares our descriptors: what it closes must not be ours. Sending makes a new
+             * one either way. */
             good = control_send(c->control, CONTROL_LISTENER, (uint8_t)s->listeners[i].kind,
                                 s->listeners[i].fd);
         }

@@ -1,8 +1,10 @@
-/* supervisor.c: see supervisor.h. One thread, one poll loop over a signal descriptor and the control sockets; it waits for nothing else.
+/* supervisor.c: see supervisor.h. One thread, one poll loop over a signal descriptor and the
+ * control sockets; it waits for nothing else.
  *
- * A role that dies is started at once. If it lived less than STEADY_MS it waits before the next start: FIRST_DELAY_MS, doubling up to
- * MAX_DELAY_MS. Until all roles were ready once, a role that ends by itself (no signal) ends the whole: what it found wrong, a
- * restart would find again, and whoever starts us wants to know. */
+ * A role that dies is started at once. If it lived less than STEADY_MS it waits before the next
+ * start: FIRST_DELAY_MS, doubling up to MAX_DELAY_MS. Until all roles were ready once, a role that
+ * ends by itself (no signal) ends the whole: what it found wrong, a restart would find again, and
+ * whoever starts us wants to know. */
 #include "roles/supervisor/supervisor.h"
 
 #include <errno.h>
@@ -47,7 +49,8 @@ static void plan_restart(struct child *c)
                                                    : c->delay_ms * 2;
 }
 
-/* A role whose control socket does not take what it must have is of no use: the end of it is what restarts it. */
+/* A role whose control socket does not take what it must have is of no use: the end of it is what
+ * restarts it. */
 static void give_up_on(struct supervisor *s, struct child *c)
 {
     if (!s->single)
@@ -258,8 +261,8 @@ static void loop(struct supervisor *s)
 {
     while (s->stage < 0 || next_stage(s)) {
         struct pollfd p[ROLE_COUNT] = {{.fd = s->signal_fd, .events = POLLIN}};
-        EACH_CHILD(s, c)
-        p[c->id] = (struct pollfd){.fd = c->control, .events = POLLIN}; /* -1 is skipped */
+        /* -1 is skipped */
+        EACH_CHILD(s, c) p[c->id] = (struct pollfd){.fd = c->control, .events = POLLIN};
         int64_t due = next_due(s);
         if (poll(p, ROLE_COUNT, due == INT64_MAX ? -1 : sys_poll_ms(due)) < 0)
             must(errno == EINTR);

@@ -53,11 +53,11 @@ struct supervisor {
 };
 
 /* start.c */
-bool child_start(struct supervisor *s,
-                 struct child *c); /* false: no process, thread or descriptors */
+/* false: no process, thread or descriptors */
+bool child_start(struct supervisor *s, struct child *c);
 bool child_give(struct supervisor *s, struct child *c); /* its first set but for channels */
-void child_connect(struct supervisor *s,
-                   struct child *c); /* new channels to all it talks to that live */
+/* new channels to all it talks to that live */
+void child_connect(struct supervisor *s, struct child *c);
 /* A new channel to that role, asked for by the client whose old one ended. */
 void child_reconnect(struct supervisor *s, struct child *c, uint8_t server);
 void child_close(struct child *c);
@@ -68,8 +68,8 @@ void place_close(struct supervisor *s);
 
 /* privilege.c */
 void privilege_users(struct supervisor *s);
-enum rc privilege_own_data(struct supervisor *s,
-                           struct err *err); /* gives the data folder to core's user */
+/* gives the data folder to core's user */
+enum rc privilege_own_data(struct supervisor *s, struct err *err);
 enum rc privilege_drop(struct supervisor *s, struct err *err);
 void privilege_descriptors(void);             /* as many descriptors as we may have */
 bool privilege_become(const struct child *c); /* in the child, before exec */

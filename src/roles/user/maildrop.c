@@ -52,18 +52,28 @@ static void open_maildrop(struct user_session *s)
         pop3s_refuse(s->pop3, POP3S_TEMP, "the mailbox cannot be read now; try again later");
 }
 
-static void refuse_login(struct user_session *s, enum rc rc, const struct err *err)
+static void log_refused(struct user_session *s, const struct err *err)
 {
     char from[NETADDR_TEXT];
-    log_event("user", str_c(s->id), "login-failed", log_str("name", pop3s_name(s->pop3)),
-              log_cstr("from", netaddr_text(&s->peer, from)), log_cstr("why", err->text), log_end);
+    uint64_t left_out;
+    if (log_gate_pass(&s->user->gate, &s->peer, s->now_ms, &left_out))
+        log_event("user", str_c(s->id), "login-failed", log_str("name", pop3s_name(s->pop3)),
+                  log_cstr("from", netaddr_text(&s->peer, from)), log_cstr("why", err->text),
+                  log_u64("more_before", left_out), log_end);
+}
+
+static void refuse_login(struct user_session *s, enum rc rc, const struct err *err)
+{
+    log_refused(s, err);
+    /* which, is not told */
     if (rc == RC_PERM)
-        pop3s_refuse(s->pop3, POP3S_AUTH, "name or password is wrong"); /* which, is not told */
+        pop3s_refuse(s->pop3, POP3S_AUTH, "name or password is wrong");
     else
         pop3s_refuse(s->pop3, POP3S_TEMP, "logins cannot be checked now; try again later");
 }
 
-/* The account's name as it is stored: its domain in A-labels. What cannot be one is nobody's name. */
+/* The account's name as it is stored: its domain in A-labels. What cannot be one is nobody's
+ * name. */
 static str_t stored_name(str_t name, struct arena *a)
 {
     size_t at;
@@ -79,16 +89,31 @@ static str_t stored_name(str_t name, struct arena *a)
     return stored.len > 0 ? stored : name;
 }
 
+/* Asks core, unless too many wait for it already. */
+static enum rc check(struct user_session *s, struct store **store, struct err *err)
+{
+    struct user *u = s->user;
+    struct arena a;
+    uint32_t hold_ms = 0;
+    enum rc rc = RC_TEMP;
+    arena_init(&a, NAME_ARENA);
+    if (atomic_fetch_add(&u->logins_waiting, 1) < USER_LOGINS_MAX)
+        rc = u->login(u, stored_name(pop3s_name(s->pop3), &a), pop3s_password(s->pop3), &s->peer,
+                      &s->account, store, &hold_ms, err);
+    else
+        (void)err_set(err, RC_TEMP, "", "too many logins at once");
+    atomic_fetch_sub(&u->logins_waiting, 1);
+    arena_free(&a);
+    s->hold_until_ms = hold_ms > 0 ? s->now_ms + hold_ms : 0;
+    return rc;
+}
+
 void maildrop_login(struct user_session *s)
 {
     struct user *u = s->user;
     struct err err = {0};
     struct store *store = NULL;
-    struct arena a;
-    arena_init(&a, NAME_ARENA);
-    enum rc rc = u->login(u, stored_name(pop3s_name(s->pop3), &a), pop3s_password(s->pop3),
-                          &s->peer, &s->account, &store, &err);
-    arena_free(&a);
+    enum rc rc = check(s, &store, &err);
     if (rc != RC_OK) {
         refuse_login(s, rc, &err);
         return;

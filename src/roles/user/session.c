@@ -52,6 +52,7 @@ static void run(struct user_session *s)
 static size_t input(void *session, str_t bytes, int64_t now_ms)
 {
     struct user_session *s = session;
+    s->now_ms = now_ms;
     pop3s_feed(s->pop3, bytes, now_ms);
     run(s);
     size_t left = pop3s_closing(s->pop3) ? 0 : pop3s_rest(s->pop3).len;
@@ -81,6 +82,10 @@ static str_t output(void *session)
 static void sent(void *session, size_t n)
 {
     pop3s_sent(((struct user_session *)session)->pop3, n);
+}
+static int64_t hold_until_ms(void *session)
+{
+    return ((struct user_session *)session)->hold_until_ms;
 }
 static bool finished(void *session)
 {
@@ -115,4 +120,5 @@ const struct server_session_ops user_session_ops = {
     .deadline_ms = deadline_ms,
     .expire = expire,
     .close = close_session,
+    .hold_until_ms = hold_until_ms,
 };

@@ -10,6 +10,8 @@ struct user_session {
     struct pop3s *pop3;
     struct netaddr peer;
     char id[24];
+    int64_t now_ms;        /* of the last event */
+    int64_t hold_until_ms; /* the answer to a wrong password waits; 0: no */
     /* Since the login: */
     struct store *store; /* NULL: not logged in */
     uint64_t account;

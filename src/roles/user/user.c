@@ -8,14 +8,13 @@
 #include "store/remote.h"
 
 enum {
-    WORKERS_MAX = 64, /* most wait for a password check, of which core does a few at a time */
     OUTPUT_STALL_MS = 300000, /* a reader that takes nothing for so long is gone */
 };
 
 static enum rc login(struct user *u, str_t name, str_t password, const struct netaddr *from,
-                     uint64_t *account, struct store **session, struct err *err)
+                     uint64_t *account, struct store **session, uint32_t *hold_ms, struct err *err)
 {
-    return store_remote_login(u->env->store, name, password, from, account, session, err);
+    return store_remote_login(u->env->store, name, password, from, account, session, hold_ms, err);
 }
 
 static void logout(struct user *u, struct store *session)
@@ -31,6 +30,9 @@ bool user_init(struct user *u, struct env *env, const struct settings *settings)
                                      .plaintext = true};
     u->closed = u->plain;
     u->closed.plaintext = false;
+    uint8_t key[16];
+    env->random(env, key, sizeof key);
+    log_gate_init(&u->gate, key);
     uint32_t first; /* so that ids of two runs differ in the log */
     env->random(env, &first, sizeof first);
     atomic_init(&u->next_session, first);
@@ -40,6 +42,7 @@ bool user_init(struct user *u, struct env *env, const struct settings *settings)
 void user_free(struct user *u)
 {
     user_locks_free(&u->locks);
+    log_gate_free(&u->gate);
 }
 
 static bool listen_all(struct server *server, struct role *r)
@@ -53,7 +56,7 @@ static bool listen_all(struct server *server, struct role *r)
 static int serve(struct role *r, struct user *u)
 {
     const struct server_limits limits = {
-        .workers_max = WORKERS_MAX,
+        .workers_max = USER_WORKERS_MAX,
         .connections_max = (int)r->settings->connections_max,
         .per_address_max = (int)r->settings->connections_per_address,
         .refuse_text = "-ERR [SYS/TEMP] too many connections\r\n",

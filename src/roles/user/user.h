@@ -12,6 +12,7 @@
 #include "base/env.h"
 #include "base/map.h"
 #include "proto/pop3/server.h"
+#include "roles/log_gate.h"
 #include "roles/settings.h"
 #include "store/store.h"
 #include "sys/server.h"
@@ -23,18 +24,25 @@ struct user_locks {
 };
 bool user_locks_init(struct user_locks *l, struct env *env, size_t max);
 void user_locks_free(struct user_locks *l);
-bool user_lock(struct user_locks *l,
-               uint64_t account); /* false: somebody has it (or there are `max` already) */
+/* false: somebody has it (or there are `max` already) */
+bool user_lock(struct user_locks *l, uint64_t account);
 void user_unlock(struct user_locks *l, uint64_t account);
+
+/* A check takes tens of milliseconds, and core does a few at a time: with all workers waiting for
+ * one, nobody could read mail. */
+#define USER_WORKERS_MAX 64
+#define USER_LOGINS_MAX  (USER_WORKERS_MAX - 16)
 
 struct user {
     struct env *env;
     struct pop3s_config plain, closed; /* passwords allowed, or not */
     struct user_locks locks;
+    _Atomic int logins_waiting; /* workers that wait for core to check a password */
+    struct log_gate gate;
     atomic_uint_fast64_t next_session; /* ids in the log */
     /* As store_remote_login; closing is store_close. A test has its own. */
     enum rc (*login)(struct user *u, str_t name, str_t password, const struct netaddr *from,
-                     uint64_t *account, struct store **session, struct err *err);
+                     uint64_t *account, struct store **session, uint32_t *hold_ms, struct err *err);
     void (*logout)(struct user *u, struct store *session);
 };
 bool user_init(struct user *u, struct env *env, const struct settings *settings);
