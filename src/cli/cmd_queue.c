@@ -52,7 +52,7 @@ static json_t *item_json(const struct listing *l, const struct queue_item *it)
     if (d != NULL) {
         for (size_t i = 0; i < d->nrcpt; i++)
             json_array_append_new(to, cli_json_str(d->rcpt[i].address));
-        json_object_set_new(o, "state", json_string(d->state == QUEUE_HELD ? "held" : "ready"));
+        json_object_set_new(o, "state", json_string(queue_state_name(d->state)));
         json_object_set_new(o, "domain", cli_json_str(d->domain));
         json_object_set_new(o, "attempts", json_integer(d->attempts));
         json_object_set_new(o, "arrived_ms", json_integer(d->arrived_ms));

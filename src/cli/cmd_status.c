@@ -1,7 +1,6 @@
 /* cmd_status.c: `postrider status`: is it running, what waits, how is the disk. */
 #include <stdio.h>
 
-#include "base/buf.h"
 #include "cli/cli.h"
 #include "post/queue.h"
 

@@ -133,7 +133,7 @@ static json_t *waiting_json(const struct queue_delivery *d)
         json_array_append_new(to, cli_json_str(d->rcpt[i].address));
     json_object_set_new(o, "to", to);
     json_object_set_new(o, "local", json_boolean(d->local));
-    json_object_set_new(o, "state", json_string(d->state == QUEUE_HELD ? "held" : "ready"));
+    json_object_set_new(o, "state", json_string(queue_state_name(d->state)));
     json_object_set_new(o, "attempts", json_integer(d->attempts));
     json_object_set_new(o, "next_ms", json_integer(d->next_ms));
     json_object_set_new(o, "reason", cli_json_str(d->reason));

@@ -1,15 +1,8 @@
 /* directory_row.h: how the directory's rows look in the map; for directory*.c alone (and their fuzz
  * target).
  *
- * Values begin with a version byte; decoders take any bytes and never overrun. Besides the rows
- * named in directory.h:
- *
- *     login/ADDRESS   account id as big-endian u64: core authenticates by it; the address in lower
- *                     case
- *     first/domain    the name of the domain that was made first: where <postmaster> without a
- *                     domain belongs
- *     gone/ID         an account that was removed: its mail and its password are still to be
- *                     removed
+ * The rows are those named in directory.h. Values begin with a version byte (login/, next/ and
+ * first/ have none); decoders take any bytes and never overrun.
  *
  * Every change of an address also raises `edits` in its domain's row and requires that row as it
  * was read. So changes within a domain are serialized, and a domain cannot go while an address

@@ -180,6 +180,12 @@ bool queue_message_decode(str_t value, queue_id_t id, struct arena *a, struct qu
 
 /* ---- the delivery row ---- */
 
+const char *queue_state_name(enum queue_state state)
+{
+    static const char *const names[QUEUE_STATES] = {[QUEUE_READY] = "ready", [QUEUE_HELD] = "held"};
+    return names[state];
+}
+
 bool queue_delivery_encode(const struct queue_delivery *d, struct buf *out)
 {
     must(d->nrcpt > 0 && d->nrcpt <= QUEUE_GROUP);
@@ -206,9 +212,9 @@ static bool delivery_head(struct cursor *c, struct queue_due *out, bool *warned)
     if (cursor_u8(c) != DELIVERY_VERSION)
         return false;
     uint8_t state = cursor_u8(c), flags = cursor_u8(c);
-    if (state > QUEUE_HELD || (flags & ~D_ALL) != 0)
+    if (state >= QUEUE_STATES || (flags & ~D_ALL) != 0)
         return false;
-    out->state = state == QUEUE_HELD ? QUEUE_HELD : QUEUE_READY;
+    out->state = (enum queue_state)state;
     *warned = flags & D_WARNED;
     out->next_ms = (int64_t)cursor_u64(c);
     out->domain = cursor_str16(c);

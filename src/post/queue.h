@@ -79,7 +79,8 @@ struct queue_rcpt {
     bool utf8;
 };
 
-enum queue_state { QUEUE_READY, QUEUE_HELD };
+enum queue_state { QUEUE_READY, QUEUE_HELD, QUEUE_STATES };
+const char *queue_state_name(enum queue_state state); /* "ready", "held" */
 
 struct queue_delivery {
     queue_id_t id;

@@ -7,7 +7,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/utf8.h"
 
 #define LOG_LINE_MAX  4096 /* PIPE_BUF */

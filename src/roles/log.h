@@ -24,8 +24,9 @@ struct log_field {
 #define log_end        ((struct log_field){.name = NULL})
 
 void log_event_v(const char *role, str_t id, const char *event, const struct log_field *fields);
-#define log_event(role, id, event, ...) /* default 2; for tests */
-log_event_v((role), (id), (event), (const struct log_field[]){__VA_ARGS__}) void log_to(int fd);
+#define log_event(role, id, event, ...) \
+    log_event_v((role), (id), (event), (const struct log_field[]){__VA_ARGS__})
+void log_to(int fd); /* default 2; for tests */
 void log_quiet(bool quiet);
 
 #endif

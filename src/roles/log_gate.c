@@ -1,5 +1,6 @@
-/* log_gate.c: see log_gate.h. A bucket of tokens is kept as one time: when it was or will be full again. Each line moves it on by
- * what a line costs; a line passes while that is not further ahead than the bucket is large. */
+/* log_gate.c: see log_gate.h. A bucket of tokens is kept as one time: when it was or will be full
+ * again. Each line moves it on by what a line costs; a line passes while that is not further ahead
+ * than the bucket is large. */
 #include "roles/log_gate.h"
 
 #include "base/map.h"

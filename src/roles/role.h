@@ -2,9 +2,9 @@
  *
  * The supervisor starts each role (a process with `serve`, a thread with `serve --single`) with one
  * control socket (SOCK_SEQPACKET) over which it passes listening sockets and the ends of channels
- * to other roles, again whenever such a peer was restarted. role_start() receives the first set,
- * applies the sandbox and returns; a thread of the runtime goes on listening for new ones and for
- * the request to stop. */
+ * to other roles, again whenever such a peer was restarted. role_run() (roles/runtime.h) receives
+ * the first set, applies the sandbox and returns; a thread of the runtime goes on listening for new
+ * ones and for the request to stop. */
 #ifndef ROLES_ROLE_H
 #define ROLES_ROLE_H
 
@@ -23,6 +23,7 @@ enum role_id {
     ROLE_COUNT
 };
 
+/* LISTEN_ADMIN: DATA/control.sock, where the command line asks core (roles/core/admin.h). */
 enum listener_kind { LISTEN_SMTP, LISTEN_LMTP, LISTEN_POP3, LISTEN_ADMIN };
 
 struct role_listener {
@@ -61,7 +62,7 @@ int role_courier(struct role *r);
 int role_local(struct role *r);
 
 /* Core's side of channels: a new client connected (called by the runtime on core's behalf; `peer`
- * says which role, with ROLE_COUNT for the command line behind the admin socket). Implemented by
+ * says which role, with ROLE_COUNT for the command line behind DATA/control.sock). Implemented by
  * the core and resolver roles. */
 void core_serve(struct role *core, int fd, enum role_id peer);
 void resolver_serve(struct role *resolver, int fd, enum role_id peer);

@@ -4,9 +4,8 @@
 
 #include "roles/role.h"
 
-#define ROLE_CONTROL_FD   3  /* where a role's process finds its control socket */
-#define ROLE_EXIT_CONFIG  78 /* EX_CONFIG: it could not begin; trying again will not help */
-#define SETTINGS_TEXT_MAX (1 << 20)
+#define ROLE_CONTROL_FD  3  /* where a role's process finds its control socket */
+#define ROLE_EXIT_CONFIG 78 /* EX_CONFIG: it could not begin; trying again will not help */
 
 /* Runs the role to its end on this thread. control is taken. With `process` it has the process for
  * itself: it enters the sandbox, and makes sure of its own end if the supervisor is gone. Exit

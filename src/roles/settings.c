@@ -15,9 +15,8 @@
 #include "roles/settings_table.h"
 
 enum {
-    TEXT_MAX = 1 << 20, /* a configuration file of 1 MiB is not one */
-    NAME_MAX_LEN = 40,  /* of a setting: longer ones are not compared */
-    NEAR_MOST = 3,      /* edits between a mistyped name and the one that was meant */
+    NAME_MAX_LEN = 40, /* of a setting: longer ones are not compared */
+    NEAR_MOST = 3,     /* edits between a mistyped name and the one that was meant */
     ROUTE_PORT = 25,
 };
 
@@ -246,12 +245,12 @@ static void empty_lists(cfg_t *cfg)
 
 static void run_confuse(str_t text)
 {
-    char *z = memchr(text.ptr, '\0', text.len) == NULL && text.len <= TEXT_MAX
+    char *z = memchr(text.ptr, '\0', text.len) == NULL && text.len <= SETTINGS_TEXT_MAX
                   ? malloc(text.len + 1)
                   : NULL;
     cfg_t *cfg = z == NULL ? NULL : confuse_new(parsing->arena);
     if (cfg == NULL) {
-        fail(0, "not a text file of at most %d bytes", TEXT_MAX);
+        fail(0, "not a text file of at most %d bytes", SETTINGS_TEXT_MAX);
         free(z);
         return;
     }

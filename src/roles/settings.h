@@ -1,10 +1,11 @@
 /* settings.h: everything that can be set, parsed once from postrider.conf and the same in every
  * role.
  *
- * Each setting is one row of the table in settings.c: name, parser, range, default, one line of
- * help. The parser, `config show`, the man page postrider.conf(5) and error messages all read that
- * row. The file is optional. Domains, accounts and aliases are not here: they live in the store and
- * change while running. */
+ * Each setting is one row of the table in settings_table.c: name, kind, range, default, help. The
+ * parser, `config show`, the man page postrider.conf(5) and error messages all read that row.
+ * Routes alone have a form of their own (route "DOMAIN" { … }), read by settings.c. The file is
+ * optional. Domains, accounts and aliases are not here: they live in the store and change while
+ * running. */
 #ifndef ROLES_SETTINGS_H
 #define ROLES_SETTINGS_H
 
@@ -13,6 +14,7 @@
 #include "base/netaddr.h"
 
 #define SETTINGS_LIST_MAX 64
+#define SETTINGS_TEXT_MAX (1 << 20) /* a configuration file of 1 MiB is not one */
 
 struct settings_route {
     str_t domain;  /* "example.org", or "*" for all that have no row of their own (the smarthost) */
@@ -58,11 +60,10 @@ struct settings {
 
 /* Parses the text of a configuration file (may be empty: all defaults). Strings live in the arena.
  * On failure *err says file, line, what is wrong, and the nearest right name. RC_OK with a text in
- * *err is a warning to be shown (a hostname without domain). */
+ * *err is a warning to be shown (a hostname without domain). Values are also held against each
+ * other (retry_first_s <= retry_max_s). */
 enum rc settings_parse(str_t text, const char *file_name, struct arena *a, struct settings *out,
                        struct err *err);
-/* Checks of values against each other, e.g. retry_first_s <= retry_max_s. Called by
- * settings_parse. */
 
 struct buf;
 /* every setting, its value and default */

@@ -19,8 +19,9 @@ const struct settings_row settings_rows[] = {
     {"data_dir", SETTINGS_PATH, AT(data_dir), .preset = "/var/lib/postrider",
      .help = "The folder that holds the queue, the mailboxes and the accounts."},
     {"user", SETTINGS_USER, AT(user), .preset = "postrider",
-     .help = "When started as root, each role runs as the user of this name, a hyphen and the "
-             "role's name if there is one, else as the user of this name."},
+     .help =
+         "When started as root, each role runs as the user of this name, a hyphen and the "
+         "role's name (postrider-mx), or, where there is no such user, under a number of its own."},
     {"listen_smtp", SETTINGS_LISTEN, LIST(listen_smtp, SETTINGS_LIST_MAX),
      .preset = "0.0.0.0:25 [::]:25",
      .help = "Addresses and ports on which mail is taken in by SMTP."},

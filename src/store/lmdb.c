@@ -173,6 +173,10 @@ void lmdb_stop(struct lmdb *db, const struct lmdb_file *f, const char *what, con
 
 static void tick(struct lmdb *db)
 {
+    int dead;
+    for (int i = 0; i < LMDB_FILES;
+         i++) /* a check that was killed would keep freed pages from reuse until our own end */
+        (void)mdb_reader_check(db->files[i].env, &dead);
     snapshots_expire(&db->snapshots);
     atomic_store(&db->damage_logged, 0);
     lmdb_refresh_free(db);

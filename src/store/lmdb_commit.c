@@ -1,8 +1,8 @@
 /* lmdb_commit.c: the commit thread of a file: group commit.
  *
- *     submit ──▶ inbox ──▶ take: apply each batch in the one open transaction ──▶ commit: write, sync ──▶ answers
- *                             lazy ones are answered here (we keep a copy)         a group serves
- *                             all that waited
+ *     submit ──▶ inbox ──▶ take: apply each batch in the ──▶ commit: write, sync ──▶ answers
+ *                          one open transaction; lazy ones   (a group serves all
+ *                          are answered here (we keep a copy) that waited)
  *
  * The inbox is lmdb_inbox.c, what is in the open transaction (the group) lmdb_group.c.
  *
@@ -32,7 +32,8 @@
 
 /* ---- one batch ---- */
 
-/* A lazy batch is answered now; its hints wait for the commit, as those of all others: who hears of a row must find it. */
+/* A lazy batch is answered now; its hints wait for the commit, as those of all others: who hears of
+ * a row must find it. */
 static void applied(struct lmdb_file *f, struct store_commit *c)
 {
     struct lmdb_group *g = &f->group;

@@ -6,30 +6,31 @@
  * here, on both sides; a message that does not decode exactly, to its last byte, is malformed: core
  * ends the channel, a client takes it as no answer.
  *
- *     head          u8 flags (1: a session token follows), u32 ms until the deadline (0: none), [16
- *                   bytes token]
- *     part          u8 kind, u64 id
- *     HELLO         u16 version                          -> rc, u16 version, and the board's
- *                                                        descriptor
- *     COMMIT        head, part, u8 lazy, u16 n, n ops    -> OK: u64 for each ADD and PUT_NEXT, in
- *                                                        order; CONFLICT: u32 index
- *     GET           head, part, u16 n, n keys            -> u16 n, n times: u8 absent 0, present 1,
- *                                                        damaged 2; value if 1
- *     SCAN          head, part, u64 snapshot, u8 flags, u32 rows, from, end -> u8 more, u32 n, n
- *                   times: u8 damaged, key, value
- *     SNAPSHOT_OPEN head, part                           -> u64 id
- *     SNAPSHOT_CLOSE head, u64 id                        -> rc
- *     WATCH         head, u8 index, part, prefix         -> rc; from then on notices HINTS
- *     HINTS         (notice) any number of: u8 index, u8 kind (put 0, deleted 1, lost 2), u16 key,
- *                   u16 value
- *     HINT_ACK      u32 bytes of HINTS that were handled -> rc. Core keeps at most
- *                                                        STORE_HINTS_UNACKED on their way: over it
- *                                                        the
- *                   watch gets "lost" when there is room again. So a slow watcher never holds core.
- *     LOGIN         head, u8 family, 16 bytes address, name, password -> rc; OK: u64 account, 16
- *                   bytes token; PERM: u32 ms for which the answer is to be held back
- *     LOGOUT        head (with token)                    -> rc
- *     SET_PASSWORD  head, u64 account, password          -> rc
+ *     head            u8 flags (1: a session token follows), u32 ms until the deadline (0: none),
+ *                     [16 bytes token]
+ *     part            u8 kind, u64 id
+ *
+ *     HELLO           u16 version
+ *                     -> rc, u16 version, and the board's descriptor
+ *     COMMIT          head, part, u8 lazy, u16 n, n ops
+ *                     -> OK: u64 for each ADD and PUT_NEXT, in order; CONFLICT: u32 index
+ *     GET             head, part, u16 n, n keys
+ *                     -> u16 n, n times: u8 absent 0, present 1, damaged 2; value if 1
+ *     SCAN            head, part, u64 snapshot, u8 flags, u32 rows, from, end
+ *                     -> u8 more, u32 n, n times: u8 damaged, key, value
+ *     SNAPSHOT_OPEN   head, part -> u64 id
+ *     SNAPSHOT_CLOSE  head, u64 id -> rc
+ *     WATCH           head, u8 index, part, prefix -> rc; from then on notices HINTS
+ *     HINTS           (notice) any number of: u8 index, u8 kind (put 0, deleted 1, lost 2), u16
+ *                     key, u16 value
+ *     HINT_ACK        u32 bytes of HINTS that were handled -> rc. Core keeps at most
+ *                     STORE_HINTS_UNACKED on their way: over it the watch gets "lost" when there is
+ *                     room again. So a slow watcher never holds core.
+ *     LOGIN           head, u8 family, 16 bytes address, name, password
+ *                     -> rc; OK: u64 account, 16 bytes token; PERM: u32 ms for which the answer is
+ *                     to be held back
+ *     LOGOUT          head (with token) -> rc
+ *     SET_PASSWORD    head, u64 account, password -> rc
  *
  * Keys have a u16 length before them, values a u32. Pure functions: no I/O, nothing kept. Slices
  * decoded point into the input. */

@@ -1,10 +1,11 @@
 /* channel.h: the internal protocol between roles: framed requests and replies on a Unix stream
  * socket.
  *
- * Frame, big-endian: u32 length of what follows (12 to FRAME_MAX), u8 version (1), u8 type, u16
- * flags (number of descriptors passed: 0 or 1), u64 request id, payload. A reply carries the id of
- * its request; id 0 is a notice that expects none. Many requests are in flight at once and may be
- * answered in any order. A malformed frame ends the channel: both sides treat the other as hostile.
+ * Frame, big-endian: u32 length of what follows (12 to CHANNEL_FRAME_MAX), u8 version (1), u8 type,
+ * u16 flags (number of descriptors passed: 0 or 1), u64 request id, payload. A reply carries the id
+ * of its request; id 0 is a notice that expects none. Many requests are in flight at once and may
+ * be answered in any order. A malformed frame ends the channel: both sides treat the other as
+ * hostile.
  *
  * The client object survives its socket: when the peer dies, calls in flight end with RC_CLOSED,
  * later ones wait for channel_attach with a new socket until their deadline. Payload bytes are

@@ -8,8 +8,8 @@
  *
  * Who owns a connection is one atomic word, generation and state:
  *
- *     FREE ──accept──▶ OWNED ──park──▶ PARKED ──event or timer──▶ OWNED ──close──▶ FREE (next generation)
- *                        │  ▲
+ *     FREE ──accept──▶ OWNED ──park──▶ PARKED ──event or timer──▶ OWNED ──close──▶ FREE (generation
+ *                        │  ▲                                                           + 1)
  *        event or timer  ▼  │ the owner looks again instead of parking
  *                      PENDING
  *

@@ -87,4 +87,12 @@ def test_killed_supervisor_takes_all_along():
         s.__exit__(None)
 
 
+def test_second_serve():
+    """Started twice on one folder, the second says so and ends, and the first does not notice."""
+    with Server() as s:
+        p = s.cli("serve")
+        assert p.returncode != 0 and "another postrider runs" in p.stderr, p
+        assert s.json("queue", "list") == []
+
+
 main(globals())

@@ -231,7 +231,7 @@ static void a_flood_of_logins_is_told_to_come_later(void **state)
     for (int i = 0; i < FLOOD; i++) {
         struct frame f;
         assert_true(raw_read(&r, &f));
-        assert_int_equal(f.payload.len, 1);
+        assert_int_equal(f.payload.len, f.payload.ptr[0] == RC_PERM ? 5 : 1);
         perm += f.payload.ptr[0] == RC_PERM;
         later += f.payload.ptr[0] == RC_TEMP;
     }

@@ -485,6 +485,66 @@ static void abandoned(void **state)
     assert_int_equal(world_rows("m/"), 1);
 }
 
+/* A store that finishes a message just before the n-th scan. */
+static struct finisher {
+    struct store store;
+    struct store *real;
+    struct queue_in *in;
+    int scans;
+    enum store_rc rc;
+} finisher;
+
+static void finisher_submit(struct store *s, struct store_commit *c)
+{
+    (void)s;
+    store_submit(finisher.real, c);
+}
+
+static enum store_rc finisher_scan(struct store *s, const struct store_scan *q, struct arena *a,
+                                   struct store_page *out)
+{
+    (void)s;
+    if (finisher.in != NULL && finisher.scans-- == 0) {
+        struct queue_in_rcpt r = {STR("p@one.test"), STR("one.test"), false, false};
+        struct queue_message m = {0};
+        struct queue_in *in = finisher.in;
+        finisher.in = NULL;
+        w.fe.env.store = finisher.real;
+        finisher.rc = queue_in_commit(in, &m, &r, 1);
+        w.fe.env.store = &finisher.store;
+    }
+    return store_scan(finisher.real, q, a, out);
+}
+
+/* Slower than the sweeper waits, and finished while it looks: all of it is there, or it was not
+ * acknowledged. */
+static void finished_while_sweeping(void **state)
+{
+    (void)state;
+    static const struct store_ops ops = {.submit = finisher_submit, .scan = finisher_scan};
+    static char piece[STORE_CHUNK];
+    int acknowledged = 0;
+    for (int n = 0; n < 5; n++) {
+        finisher = (struct finisher){.store.ops = &ops, .real = w.fe.env.store, .scans = n};
+        finisher.in = queue_in_begin(&w.fe.env);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(queue_in_write(finisher.in, str_of(piece, sizeof piece)), STORE_OK);
+        /* durable: the lazy ones are visible */
+        assert_int_equal(world_send("t", "a@us.test", "p@one.test", 100, NULL), STORE_OK);
+        size_t chunks = world_rows("c/") - 2, messages = world_rows("m/");
+        fake_env_pass(&w.fe, 2 * HOUR);
+        w.fe.env.store = &finisher.store;
+        sweep();
+        w.fe.env.store = finisher.real;
+        queue_in_abort(finisher.in);
+        bool there = finisher.in == NULL && finisher.rc == STORE_OK;
+        assert_int_equal(world_rows("m/"), messages + there);
+        assert_int_equal(world_rows("c/"), chunks + (there ? 3 : 0));
+        acknowledged += there;
+    }
+    assert_in_range(acknowledged, 1, 4);
+}
+
 static void stories_end(void **state)
 {
     (void)state;
@@ -664,6 +724,7 @@ int main(void)
         T(content_damaged),
         T(envelope_damaged),
         T(abandoned),
+        T(finished_while_sweeping),
         T(stories_end),
         T(clock_jumps),
         T(dot_waits_for_the_mark),

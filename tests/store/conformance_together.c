@@ -124,27 +124,6 @@ static void test_watch_lazy(void **state)
     assert_string_equal(l->v[1].key, "y");
 }
 
-/* Who hears of a row, looks, and finds none takes it for gone: courier forgot deliveries that way. */
-static void test_hint_of_lazy_is_readable(void **state)
-{
-    struct fixture *f = *state;
-    struct hint_log *l = log_new();
-    assert_int_equal(store_watch(f->s, Q, STR("d/"), take_hint, l), STORE_OK);
-    struct store_batch b = fixture_batch(f, Q);
-    b.lazy = true;
-    store_put(&b, STR("d/1"), STR("lazy"));
-    assert_int_equal(store_commit(f->s, &b), STORE_OK);
-    assert_int_equal(hints_after(l, 1), 1);
-    fixture_expect(f, Q, "d/1", "lazy");
-    b = fixture_batch(f, Q);
-    b.lazy = true;
-    store_delete_range(&b, STR("d/"), STR("d0"));
-    assert_int_equal(store_commit(f->s, &b), STORE_OK);
-    assert_int_equal(hints_after(l, 2), 2);
-    assert_true(l->v[1].deleted);
-    fixture_expect(f, Q, "d/1", NULL);
-}
-
 static void test_watches_are_bounded(void **state)
 {
     struct fixture *f = *state;

@@ -1,9 +1,12 @@
 /* test_lmdb.c: the LMDB engine: conformance, damage and what is logged of it, opening again, other
  * people's files. */
 #include <fcntl.h>
+#include <lmdb.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "store/conformance.h"
@@ -174,6 +177,80 @@ static void test_room_inside_counts(void **state)
     assert_true(inside >= 3 * 1024 * 1024);
 }
 
+static void count_hint(void *user, part_t part, str_t key, str_t value, bool deleted)
+{
+    (void)part, (void)key, (void)value;
+    atomic_fetch_add((_Atomic int *)user, deleted ? 100 : 1);
+}
+
+static void await_hints(_Atomic int *hints, int want)
+{
+    for (int i = 0; i < 2000 && atomic_load(hints) != want; i++)
+        usleep(1000);
+    assert_int_equal(atomic_load(hints), want);
+}
+
+/* Who hears of a row, looks, and finds none takes it for gone: courier forgot deliveries that
+ * way. */
+static void test_hint_of_lazy_is_readable(void **state)
+{
+    struct fixture *f = *state;
+    static _Atomic int hints;
+    atomic_store(&hints, 0);
+    assert_int_equal(store_watch(f->s, Q, STR("d/"), count_hint, &hints), STORE_OK);
+    struct store_batch b = fixture_batch(f, Q);
+    b.lazy = true;
+    store_put(&b, STR("d/1"), STR("lazy"));
+    assert_int_equal(store_commit(f->s, &b), STORE_OK);
+    await_hints(&hints, 1);
+    fixture_expect(f, Q, "d/1", "lazy");
+    b = fixture_batch(f, Q);
+    b.lazy = true;
+    store_delete_range(&b, STR("d/"), STR("d0"));
+    assert_int_equal(store_commit(f->s, &b), STORE_OK);
+    await_hints(&hints, 101);
+    fixture_expect(f, Q, "d/1", NULL);
+}
+
+/* A check that is killed in the middle of a read must not keep what is freed later from reuse. */
+static void test_killed_reader(void **state)
+{
+    struct fixture *f = *state;
+    static char value[STORE_CHUNK];
+    char path[96];
+    snprintf(path, sizeof path, "%s/queue.mdb", dir.path);
+    fixture_put(f, Q, "before", "1");
+    pid_t child = fork();
+    if (child == 0) {
+        MDB_env *env;
+        MDB_txn *txn;
+        if (mdb_env_create(&env) == 0 &&
+            mdb_env_open(env, path, MDB_NOSUBDIR | MDB_RDONLY, 0) == 0 &&
+            mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) == 0)
+            raise(SIGKILL);
+        _exit(1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    usleep(1200000);                /* over two ticks */
+    for (int i = 0; i < 100; i++) { /* 64 MiB through a file that holds nothing */
+        char key[8];
+        struct store_batch b = fixture_batch(f, Q);
+        for (int k = 0; k < 10; k++) {
+            snprintf(key, sizeof key, "c%d", k);
+            store_put(&b, arena_dup(&f->a, str_c(key)), str_of(value, sizeof value));
+        }
+        assert_int_equal(store_commit(f->s, &b), STORE_OK);
+        b = fixture_batch(f, Q);
+        store_delete_range(&b, STR("c"), STR("d"));
+        assert_int_equal(store_commit(f->s, &b), STORE_OK);
+    }
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_in_range(st.st_size, 1, 48 << 20);
+}
+
 static void submit_done(struct store_commit *c)
 {
     atomic_fetch_add((_Atomic int *)c->user, 1);
@@ -226,6 +303,8 @@ int main(void)
         CASE(test_refuses_what_is_no_store),
         CASE(test_shared_board),
         CASE(test_room_inside_counts),
+        CASE(test_hint_of_lazy_is_readable),
+        CASE(test_killed_reader),
         CASE(test_deadline_passed),
         CASE(test_flush),
     };

@@ -14,9 +14,10 @@
  * again later; to go on with an answer that is produced piece by piece, feed nothing and call
  * pop3s_next).
  *
- *     AUTHORIZATION ──USER──▶ (name given) ──PASS, pop3s_login──▶ TRANSACTION ──QUIT──▶ UPDATE ──▶ closed
- *           ▲                       │                                  │
- *           └────pop3s_refuse───────┘                                  └── connection lost, idle: closed, nothing is deleted
+ *     AUTHORIZATION ──USER──▶ (name given) ──PASS, pop3s_login──▶ TRANSACTION ──QUIT──▶ UPDATE
+ *           ▲                       │                                  │                  └▶ closed
+ *           └────pop3s_refuse───────┘                                  └── connection lost, idle:
+ *                                                                         closed, nothing deleted
  *
  * Memory: an idle session has no buffers. A long answer never takes more than a piece of content,
  * stuffed (POP3S_PIECE_MAX). */

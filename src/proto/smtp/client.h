@@ -11,9 +11,9 @@
  *     smtpc_hello … smtpc_begin(c, &envelope) … smtpc_content repeatedly … smtpc_end …
  *     smtpc_verdict(c, i)
  *
- *     GREETING ─▶ ready ─hello─▶ EHLO (─▶ HELO) ─▶ ready ─begin─▶ (RSET) MAIL RCPT… DATA ─354─▶ content
- *                                                    ▲                     │ refused              │ end
- *                                                    └─────────────────────┴──────────── BODY ◀───┘
+ *     GREETING ─▶ ready ─hello─▶ EHLO (─▶ HELO) ─▶ ready
+ *     ready ─begin─▶ (RSET) MAIL RCPT… DATA ─354─▶ content ─end─▶ BODY ─▶ ready
+ *                                       └─ refused ─▶ ready
  *     anywhere: 421, lost, timed out, a reply nobody asked for, nonsense ─▶ dead
  *
  * Never emits a bare CR, a bare LF or a NUL: such bytes in the content end the attempt with

@@ -17,9 +17,9 @@
  *
  * States (each command's table row in server.c says where it is legal):
  *
- *     START ──EHLO/HELO/LHLO──▶ READY ──MAIL──▶ MAIL ──RCPT──▶ RCPT ──DATA──▶ DATA ──CRLF.CRLF──────▶ READY
- *                                 ▲                              └──BDAT──▶ CHUNK ⇄ BDAT ──LAST──▶ READY
- *                                 └───── RSET, EHLO, end of data: one function resets the one transaction ─────┘
+ *  START ──EHLO/HELO/LHLO─▶ READY ──MAIL─▶ MAIL ──RCPT─▶ RCPT ──DATA─▶ DATA ──CRLF.CRLF─▶ READY
+ *                             ▲                            └──BDAT─▶ CHUNK ⇄ BDAT ──LAST─▶ READY
+ *                             └── RSET, EHLO, end of data: one function resets the transaction ──┘
  *
  * End of data is CRLF.CRLF and nothing else. After a bare CR, bare LF or NUL in DATA the engine
  * keeps consuming to the true end and then answers 554 5.6.0 itself (SMTPS_ABORT to the handler).

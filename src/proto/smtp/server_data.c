@@ -4,7 +4,7 @@
  * it stands between two feeds:
  *
  *              CR                LF
- *     MID ───────────▶ CR ──────────────▶ LINE ── '.' ──▶ DOT ── CR ──▶ DOT_CR ── LF ──▶ end of data
+ *     MID ───────────▶ CR ──────────────▶ LINE ── '.' ──▶ DOT ── CR ──▶ DOT_CR ── LF ──▶ end
  *      ▲  other: bare  │                    │              │               │
  *      └───────────────┴────── other ───────┴──────────────┴── other: bare ┘
  *

@@ -16,14 +16,15 @@
 #include "base/err.h"
 #include "proto/smtp/server.h"
 
-enum smtps_state {                /* a set of them stands in each row of the command table */
-                   ST_START = 1,  /* no hello yet */
-                   ST_READY = 2,  /* no transaction */
-                   ST_MAIL = 4,   /* a sender, no recipient */
-                   ST_RCPT = 8,   /* at least one recipient */
-                   ST_BDAT = 16,  /* between two chunks */
-                   ST_DATA = 32,  /* content up to CRLF.CRLF */
-                   ST_CHUNK = 64, /* content of known length */
+/* A set of them stands in each row of the command table. */
+enum smtps_state {
+    ST_START = 1,  /* no hello yet */
+    ST_READY = 2,  /* no transaction */
+    ST_MAIL = 4,   /* a sender, no recipient */
+    ST_RCPT = 8,   /* at least one recipient */
+    ST_BDAT = 16,  /* between two chunks */
+    ST_DATA = 32,  /* content up to CRLF.CRLF */
+    ST_CHUNK = 64, /* content of known length */
 };
 enum { ST_HELLO_DONE = ST_READY | ST_MAIL | ST_RCPT | ST_BDAT, ST_ANY = ST_START | ST_HELLO_DONE };
 

@@ -145,11 +145,14 @@ static enum store_rc remove_finished(struct window *w, bool story, int64_t story
 
 static enum store_rc sweep_content(struct window *w)
 {
-    enum store_rc rc = look(w, "dl"); /* before dr: a delivery turns from dl into dr, never back */
+    /* m first: a message that is finished between two looks has no deliveries in the earlier ones
+     * and must not count as one whose deliveries have ended. dl before dr: a delivery turns from dl
+     * into dr, never back. */
+    enum store_rc rc = look(w, "m");
+    if (rc == STORE_OK)
+        rc = look(w, "dl");
     if (rc == STORE_OK)
         rc = look(w, "dr");
-    if (rc == STORE_OK)
-        rc = look(w, "m");
     for (size_t i = 0; i < w->n && rc == STORE_OK; i++)
         if (!w->v[i].message)
             rc = remove_abandoned(w, w->v[i].id);

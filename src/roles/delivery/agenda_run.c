@@ -7,7 +7,6 @@
 #include <time.h>
 
 #include "roles/delivery/agenda_impl.h"
-#include "roles/log.h"
 
 enum {
     TICK_MS = 1000,      /* how often the main thread looks at clocks and sweeps at least */

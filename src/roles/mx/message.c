@@ -157,7 +157,7 @@ static void not_stored(struct mx_session *s, enum store_rc rc)
     } else if (rc == STORE_STOPPED) {
         mx_log_reject(s, "defer", 451, STR(""), "the store takes no writes");
         reply_all(s, 451, "4.3.5", "the store takes no writes now, try later");
-    } else { /* also when the outcome is unknown: then the message may come twice, but it is not lost */
+    } else { /* also when the outcome is unknown: it may come twice then, but it is not lost */
         mx_log_reject(s, "defer", 451, STR(""), store_rc_name(rc));
         reply_all(s, 451, "4.3.0", "cannot store the message now, try later");
     }

@@ -1,6 +1,7 @@
 /* resolver.c: see resolver.h.
  *
- *     channel reader threads ──ub_resolve_async──▶ libunbound's own thread ──its pipe──▶ our thread: ub_process, timeouts, replies
+ *     channel reader threads ──ub_resolve_async──▶ libunbound's own thread ──its pipe──▶
+ *     our thread: ub_process, timeouts, replies
  *
  * A query is in the list from its start until our thread answers it, either in ub_process (done)
  * or because its time is over (ub_cancel); both happen on that one thread, so each is answered

@@ -106,14 +106,18 @@ enum rc place_open(struct supervisor *s, str_t settings_text, struct err *err)
 
 void place_close(struct supervisor *s)
 {
-    for (size_t i = 0; i < s->n_listeners; i++)
+    bool admin = false; /* if another one runs here, control.sock is its */
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        admin = admin || s->listeners[i].kind == LISTEN_ADMIN;
         close(s->listeners[i].fd);
+    }
     s->n_listeners = 0;
     if (s->settings_fd >= 0)
         close(s->settings_fd);
     if (s->data_dir_fd >= 0) {
         /* fails where the folder is core's; the next start does it */
-        (void)unlinkat(s->data_dir_fd, "control.sock", 0);
+        if (admin)
+            (void)unlinkat(s->data_dir_fd, "control.sock", 0);
         close(s->data_dir_fd);
     }
     s->settings_fd = s->data_dir_fd = -1;

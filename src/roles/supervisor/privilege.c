@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "roles/log.h"
 #include "roles/supervisor/supervisor_internal.h"
 
 #define DESCRIPTORS_WANTED 65536 /* connections_max and some for all else */
