@@ -35,9 +35,18 @@ static void add_escaped(struct line *l, unsigned char c)
     add(l, x, sizeof x);
 }
 
+/* What would change how the line looks: marks of direction, invisible characters, line ends of
+ * Unicode. */
+static bool deceives(uint32_t c)
+{
+    return c == 0xad || c == 0x61c || c == 0x180e || (c >= 0x200b && c <= 0x200f) ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff ||
+           (c >= 0xe0000 && c <= 0xe007f);
+}
+
 static bool must_escape(uint32_t c)
 {
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == '"' || c == '\\';
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == '"' || c == '\\' || deceives(c);
 }
 
 /* Bytes that are not UTF-8, and control characters (C0, DEL, C1) as \xNN a byte. */

@@ -2,9 +2,9 @@
  *
  *     log_event("mx", id, "accept", log_str("from", reverse_path), log_u64("size", n), log_end);
  *
- * Values are escaped by this function: bytes below 0x20, 0x7f, quotes, backslash and invalid UTF-8
- * become \xNN, and a value with a blank is quoted; a field is cut at 512 bytes. Lines are written
- * whole. Thread-safe. */
+ * Values are escaped by this function: bytes below 0x20, 0x7f, quotes, backslash, invalid UTF-8, and
+ * characters that are not seen or turn the line around become \xNN, and a value with a blank is
+ * quoted; a field is cut at 512 bytes. Lines are written whole. Thread-safe. */
 #ifndef ROLES_LOG_H
 #define ROLES_LOG_H
 

@@ -10,7 +10,7 @@
  *                     [16 bytes token]
  *     part            u8 kind, u64 id
  *
- *     HELLO           u16 version
+ *     HELLO           u16 version; once on each socket
  *                     -> rc, u16 version, and the board's descriptor
  *     COMMIT          head, part, u8 lazy, u16 n, n ops
  *                     -> OK: u64 for each ADD and PUT_NEXT, in order; CONFLICT: u32 index

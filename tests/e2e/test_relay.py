@@ -9,6 +9,10 @@ if os.geteuid() != 0:
     print("needs root: a network namespace")
     sys.exit(77)
 
+if run("unshare", "-n", "-m", "true").returncode != 0:
+    print("needs namespaces: " + run("unshare", "-n", "-m", "true").stderr)
+    sys.exit(77)
+
 DIR = Path(os.environ.get("RELAY_DIR") or tempfile.mkdtemp(prefix="postrider-relay."))
 if "RELAY_DIR" not in os.environ:
     os.chmod(DIR, 0o755)

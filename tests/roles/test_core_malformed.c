@@ -215,6 +215,22 @@ static void descriptors_are_not_taken(void **state)
 
 /* ---- floods ---- */
 
+/* Each answer to HELLO takes a descriptor along. */
+static void hello_is_said_once(void **state)
+{
+    (void)state;
+    struct permissions table = evil(ROLE_MX);
+    struct raw r = raw_open(&core, &table);
+    struct frame f;
+    raw_send(&r, STORE_MSG_HELLO, 1, STR("\0\1"));
+    assert_true(raw_read(&r, &f));
+    assert_true(f.fd >= 0);
+    close(f.fd);
+    raw_send(&r, STORE_MSG_HELLO, 2, STR("\0\1"));
+    assert_false(raw_read(&r, &f));
+    raw_close(&r);
+}
+
 static void a_flood_of_logins_is_told_to_come_later(void **state)
 {
     (void)state;
@@ -356,6 +372,7 @@ int main(void)
         CASE(truncated_and_too_long_requests_end_the_channel),
         CASE(absurd_counts_and_lengths_end_the_channel),
         CASE(descriptors_are_not_taken),
+        CASE(hello_is_said_once),
         CASE(a_flood_of_logins_is_told_to_come_later),
         CASE(a_flood_of_watches_leaves_room_for_others),
         CASE(too_many_channels_are_refused),

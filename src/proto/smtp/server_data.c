@@ -206,13 +206,16 @@ static enum smtps_event stray_ended(struct smtps *s)
     s->state = s->helo == NULL ? ST_START : s->t.open ? ST_MAIL : ST_READY;
     if (s->config->lmtp && s->chunk_last && s->t.open) {
         smtps_transaction_abort(s, "no recipients"); /* RFC 2033 4.3: one reply for each of none */
+        smtps_junk(s);
         return SMTPS_IDLE;
     }
-    /* pipelined behind refused RCPTs: no further error */
-    if (s->t.refused > 0)
+    /* pipelined behind refused RCPTs: no further error, unless it never ends */
+    if (s->t.refused > 0) {
         smtps_say(s, 554, "5.5.1", "no valid recipients");
-    else
-        smtps_fault(s, 503, "5.5.1", "BDAT needs a sender and a recipient");
+        smtps_junk(s);
+        return SMTPS_IDLE;
+    }
+    smtps_fault(s, 503, "5.5.1", "BDAT needs a sender and a recipient");
     return SMTPS_IDLE;
 }
 
@@ -248,10 +251,12 @@ enum smtps_event smtps_cmd_data(struct smtps *s, str_t arg)
         return SMTPS_DATA;
     }
     /* RFC 5321 3.3: 503 or 554; LMTP wants 503 (RFC 2033 4.2). DATA after BDAT: RFC 3030 2. */
-    if (s->state == ST_MAIL && s->t.refused > 0 && !s->config->lmtp)
+    if (s->state == ST_MAIL && s->t.refused > 0 && !s->config->lmtp) {
         smtps_say(s, 554, "5.5.1", "no valid recipients");
-    else
-        smtps_fault(s, 503, "5.5.1", "DATA needs a sender and a recipient");
+        smtps_junk(s);
+        return SMTPS_IDLE;
+    }
+    smtps_fault(s, 503, "5.5.1", "DATA needs a sender and a recipient");
     return SMTPS_IDLE;
 }
 

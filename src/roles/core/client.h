@@ -83,7 +83,7 @@ struct core_client {
     _Atomic unsigned refs;
 
     /* the channel's reader thread alone */
-    bool ready;
+    bool ready, greeted;
     struct arena arena; /* of one request */
     struct buf out;
     struct snapshot_slot snapshots[CORE_SNAPSHOTS];

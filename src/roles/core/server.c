@@ -87,8 +87,10 @@ static bool on_request(void *user, struct channel_peer *p, uint8_t type, uint64_
 bool core_hello(struct core_client *c, struct channel_peer *p, uint64_t id, str_t payload)
 {
     struct cursor in = cursor_of(payload);
-    if (cursor_u16(&in) != STORE_PROTOCOL_VERSION || !cursor_end(&in))
+    if (cursor_u16(&in) != STORE_PROTOCOL_VERSION || !cursor_end(&in) || c->greeted)
         return false;
+    c->greeted =
+        true; /* once: each answer takes a descriptor along, and who takes none of them keeps ours */
     char bytes[3];
     struct buf out = {.ptr = bytes, .cap = sizeof bytes, .max = sizeof bytes};
     buf_u8(&out, STORE_OK);

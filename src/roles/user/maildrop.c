@@ -89,6 +89,13 @@ static str_t stored_name(str_t name, struct arena *a)
     return stored.len > 0 ? stored : name;
 }
 
+/* Held back, so that who floods us has his connections full of waiting, and others get a turn. */
+static uint32_t busy(struct err *err)
+{
+    (void)err_set(err, RC_TEMP, "", "too many logins at once");
+    return USER_BUSY_HOLD_MS;
+}
+
 /* Asks core, unless too many wait for it already. */
 static enum rc check(struct user_session *s, struct store **store, struct err *err)
 {
@@ -101,7 +108,7 @@ static enum rc check(struct user_session *s, struct store **store, struct err *e
         rc = u->login(u, stored_name(pop3s_name(s->pop3), &a), pop3s_password(s->pop3), &s->peer,
                       &s->account, store, &hold_ms, err);
     else
-        (void)err_set(err, RC_TEMP, "", "too many logins at once");
+        hold_ms = busy(err);
     atomic_fetch_sub(&u->logins_waiting, 1);
     arena_free(&a);
     s->hold_until_ms = hold_ms > 0 ? s->now_ms + hold_ms : 0;

@@ -25,7 +25,7 @@ static void logout(struct user *u, struct store *session)
 
 bool user_init(struct user *u, struct env *env, const struct settings *settings)
 {
-    *u = (struct user){.env = env, .login = login, .logout = logout};
+    *u = (struct user){.env = env, .settings = settings, .login = login, .logout = logout};
     u->plain = (struct pop3s_config){.implementation = STR("postrider-" POSTRIDER_VERSION),
                                      .plaintext = true};
     u->closed = u->plain;
@@ -53,12 +53,23 @@ static bool listen_all(struct server *server, struct role *r)
     return true;
 }
 
+/* As the setting says: a proxy of the owner's has all people's connections. */
+static bool exempt(void *user, const struct netaddr *peer)
+{
+    const struct settings *set = ((struct user *)user)->settings;
+    for (size_t i = 0; i < set->n_relay_networks; i++)
+        if (netaddr_in(&set->relay_networks[i], peer))
+            return true;
+    return false;
+}
+
 static int serve(struct role *r, struct user *u)
 {
     const struct server_limits limits = {
         .workers_max = USER_WORKERS_MAX,
         .connections_max = (int)r->settings->connections_max,
         .per_address_max = (int)r->settings->connections_per_address,
+        .exempt = exempt,
         .refuse_text = "-ERR [SYS/TEMP] too many connections\r\n",
         .output_stall_ms = OUTPUT_STALL_MS,
     };

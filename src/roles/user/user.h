@@ -30,11 +30,13 @@ void user_unlock(struct user_locks *l, uint64_t account);
 
 /* A check takes tens of milliseconds, and core does a few at a time: with all workers waiting for
  * one, nobody could read mail. */
-#define USER_WORKERS_MAX 64
-#define USER_LOGINS_MAX  (USER_WORKERS_MAX - 16)
+#define USER_WORKERS_MAX  64
+#define USER_LOGINS_MAX   (USER_WORKERS_MAX - 16)
+#define USER_BUSY_HOLD_MS 5000 /* so long the others wait before they are told to come again */
 
 struct user {
     struct env *env;
+    const struct settings *settings;
     struct pop3s_config plain, closed; /* passwords allowed, or not */
     struct user_locks locks;
     _Atomic int logins_waiting; /* workers that wait for core to check a password */
