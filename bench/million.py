@@ -6,7 +6,7 @@
 POSTRIDER names the binary (build/postrider). The memory is what belongs to the processes alone (Pss of private and anonymous pages); the
 store's file is mapped by core and counts as page cache.
 """
-import os, re, shutil, signal, socket, subprocess, sys, tempfile, time
+import os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "e2e"))
@@ -43,6 +43,26 @@ def anon_mib(pid):
     return int(re.search(r"RssAnon:\s+(\d+)", text).group(1)) / 1024
 
 
+def command(server, *args):
+    """How long a command takes that looks at all of it, and the most memory that it and core then have."""
+    core, most = server.roles()["core"], [0.0, 0.0]
+    begin = time.time()
+    p = subprocess.Popen([os.environ["POSTRIDER"], "--config", str(server.conf), *args], stdout=subprocess.DEVNULL)
+    def look():
+        while p.poll() is None:
+            for i, pid in enumerate((p.pid, core)):
+                try:
+                    most[i] = max(most[i], anon_mib(pid))
+                except (OSError, AttributeError):
+                    pass
+            time.sleep(0.02)
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    watcher.join()
+    took = time.time() - begin
+    print(f"  {' '.join(args):40} {took:6.1f} s {most[0]:8.1f} MiB, core {most[1]:.1f} MiB" + ("" if p.returncode == 0 else f" FAILED {p.returncode}"))
+
+
 settings = f'route "*" {{ host = "127.0.0.1" port = 9 mx = no }}\ncourier_threads = 4\n'
 server = Server(settings)
 try:
@@ -65,6 +85,10 @@ try:
     for name, pid in sorted(server.roles().items()):
         print(f"  {name:10} {anon_mib(pid):8.1f} MiB")
     print(f"  all        {sum(anon_mib(p) for p in server.roles().values()) + anon_mib(server.supervisor()):8.1f} MiB")
+    print("commands that look at all of it:")
+    for args in (("queue", "list"), ("--json", "queue", "list"), ("queue", "list", "--by", "class"), ("queue", "list", "--by", "sender"),
+                 ("--json", "queue", "list", "--messages")):
+        command(server, *args)
 finally:
     server.stop()
     shutil.rmtree(server.dir)

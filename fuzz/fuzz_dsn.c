@@ -74,9 +74,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     str_t s[6];
     for (size_t i = 0; i < 6; i++)
         s[i] = cursor_str16(&c);
-    struct dsn_recipient r[2] = {{s[0], s[1], s[2], s[3], s[4], flags & 4 ? 1000 : 0},
-                                 {s[1], s[0], s[3], s[2], STR_NONE, 0}};
-    struct dsn d = {.action = flags & 1 ? DSN_DELAYED : DSN_FAILED,
+    struct dsn_recipient r[2] = {{.final = s[0],
+                                  .original = s[1],
+                                  .status = s[2],
+                                  .diagnostic = s[3],
+                                  .remote_mta = s[4],
+                                  .last_attempt_ms = flags & 4 ? 1000 : 0,
+                                  .action = flags & 64 ? DSN_EXPANDED : DSN_DELIVERED},
+                                 {.final = s[1],
+                                  .original = s[0],
+                                  .status = s[3],
+                                  .diagnostic = s[2],
+                                  .orcpt = flags & 32 ? s[5] : STR_NONE}};
+    struct dsn d = {.action = flags & 16  ? DSN_RELAYED
+                              : flags & 1 ? DSN_DELAYED
+                                          : DSN_FAILED,
                     .hostname = s[4],
                     .to = s[5],
                     .queue_id = s[1],
@@ -86,6 +98,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                     .recipients = r,
                     .n = flags & 8 ? 2 : 1,
                     .original_header = c.rest,
+                    .envelope_id = flags & 32 ? s[0] : STR_NONE,
+                    .received_from = flags & 32 ? s[2] : STR_NONE,
                     .utf8 = flags & 2};
     struct buf out;
     buf_init(&out, OUT_MAX);

@@ -1,11 +1,16 @@
-/* fuzz_queue_record.c: The records of the queue: message, delivery, event. What decodes must
+/* fuzz_queue_record.c: The records of the queue: message, delivery, event, suppressed address,
+ * waiting destination; and the reason of a delivery, as it is summed up. What decodes must
  * encode, and that must decode and encode to the same again. The input: u8 length of the key, the
  * key, the value. A message has no key of its own. */
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "post/bounce_class.h"
 #include "post/queue.h"
 #include "post/queue_event.h"
+#include "post/queue_group.h"
+#include "post/queue_suppress.h"
+#include "post/queue_wait.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -37,6 +42,7 @@ static void delivery(str_t key, str_t value, struct arena *a)
     bool has_due = queue_due_decode(key, value, &due);
     if (queue_delivery_decode(key, value, a, &d)) {
         must(has_due && due.next_ms == d.next_ms && due.n == d.n && str_eq(due.domain, d.domain));
+        must(str_eq(due.via, d.via) && str_eq(due.source, d.source) && due.priority == d.priority);
         must(queue_delivery_encode(&d, &once));
         must(queue_delivery_decode(key, buf_str(&once), a, &e));
         must(queue_delivery_encode(&e, &twice) && str_eq(buf_str(&once), buf_str(&twice)));
@@ -63,6 +69,42 @@ static void event(str_t key, str_t value, struct arena *a)
     buf_free(&twice);
 }
 
+static void suppressed(str_t key, str_t value)
+{
+    struct queue_suppressed s, t;
+    struct buf once;
+    buf_init(&once, BUF_MAX);
+    if (queue_suppressed_decode(key, value, &s)) {
+        must(queue_suppressed_encode(&s, &once));
+        must(queue_suppressed_decode(key, buf_str(&once), &t));
+        must(t.since_ms == s.since_ms && t.count == s.count && str_eq(t.address, s.address));
+    }
+    buf_free(&once);
+}
+
+static void waits(str_t key, str_t value)
+{
+    struct queue_wait w, v;
+    struct buf once;
+    buf_init(&once, BUF_MAX);
+    if (queue_wait_decode(key, value, &w)) {
+        must(queue_wait_encode(&w, &once));
+        must(queue_wait_decode(key, buf_str(&once), &v));
+        must(v.until_ms == w.until_ms && str_eq(v.domain, w.domain));
+    }
+    buf_free(&once);
+}
+
+/* What is the same for many stays the same when it is summed up again, and is of the same kind. */
+static void reason(str_t text, struct arena *a)
+{
+    must(bounce_class_reason(text) < BOUNCE_CLASSES);
+    str_t common = queue_reason_common(text, a);
+    must(common.len <= text.len);
+    for (size_t i = 0; i < common.len; i++)
+        must(!ascii_digit(common.ptr[i]) || i < 13);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena a;
@@ -74,6 +116,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     message(value, &a);
     delivery(key, value, &a);
     event(key, value, &a);
+    suppressed(key, value);
+    waits(key, value);
+    reason(value, &a);
+    str_t address = queue_key_suppressed(value, &a);
+    must(address.len <= STORE_KEY_MAX);
     arena_free(&a);
     return 0;
 }

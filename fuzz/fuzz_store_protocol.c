@@ -126,25 +126,90 @@ static void hints(str_t in)
     }
 }
 
-static void watch_and_login(str_t in)
+static void watch(str_t in)
 {
     struct store_watch_req w;
-    struct store_login_req l;
     if (store_watch_decode(in, &w)) {
         must(w.watch < STORE_WATCHES);
         touch(w.prefix);
     }
-    if (store_login_decode(in, &l)) {
-        must(l.name.len <= STORE_NAME_MAX && l.password.len <= STORE_PASSWORD_MAX);
-        touch(l.name);
-        touch(l.password);
+}
+
+/* What was decoded is encoded to the same bytes. */
+static void same(struct buf *b, bool encoded, str_t in)
+{
+    must(encoded && str_eq(buf_str(b), in));
+    buf_free(b);
+}
+
+static void login(str_t in)
+{
+    struct store_login_req q;
+    struct buf b;
+    if (!store_login_decode(in, &q))
+        return;
+    const struct store_login *l = &q.login;
+    must(store_login_valid(l) && l->name.len <= STORE_NAME_MAX &&
+         l->auth_message.len <= STORE_AUTH_MESSAGE_MAX);
+    touch(l->name);
+    touch(l->password);
+    touch(l->auth_message);
+    touch(l->client_proof);
+    touch(l->cert_sha256);
+    if (q.head.timeout_ms == STORE_TIMEOUT_MAX_MS)
+        return; /* may have been cut to it */
+    buf_init(&b, STORE_LOGIN_MAX);
+    same(&b, store_login_encode(&b, &q), in);
+}
+
+static void login_reply(str_t in)
+{
+    struct store_login_reply r;
+    struct buf b;
+    if (!store_login_reply_decode(in, &r))
+        return;
+    touch(r.address);
+    touch(r.password_name);
+    touch(r.signature);
+    must(r.rc == RC_OK || r.address.len == 0);
+    buf_init(&b, STORE_LOGIN_REPLY_MAX);
+    if (r.rc == RC_OK || in.ptr[0] == (char)r.rc) /* other numbers are taken as "later" */
+        same(&b, store_login_reply_encode(&b, &r), in);
+}
+
+static void passwords(str_t in)
+{
+    static const enum store_msg types[] = {STORE_MSG_SET_PASSWORD,   STORE_MSG_SCRAM,
+                                           STORE_MSG_ADD_PASSWORD,   STORE_MSG_REMOVE_PASSWORD,
+                                           STORE_MSG_LIST_PASSWORDS, STORE_MSG_CERTIFICATE};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        struct store_password_req q;
+        struct buf b;
+        if (!store_password_decode(in, types[i], &q))
+            continue;
+        must(q.name.len <= STORE_NAME_MAX && q.password.len <= STORE_PASSWORD_MAX);
+        touch(q.name);
+        touch(q.password);
+        buf_init(&b, STORE_LOGIN_MAX);
+        if (q.head.timeout_ms < STORE_TIMEOUT_MAX_MS)
+            same(&b, store_password_encode(&b, types[i], &q), in);
     }
+}
+
+static void password_list(str_t in)
+{
+    struct store_password_info info[STORE_PASSWORDS_MAX];
+    size_t n;
+    if (store_password_list_decode(in, info, &n))
+        for (size_t i = 0; i < n; i++)
+            must(strlen(info[i].name) <= STORE_PASSWORD_NAME_MAX);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const targets[])(str_t) = {commit, commit_reply, get,   get_reply,
-                                             scan,   scan_reply,   hints, watch_and_login};
+    static void (*const targets[])(str_t) = {commit, commit_reply, get,       get_reply,
+                                             scan,   scan_reply,   hints,     watch,
+                                             login,  login_reply,  passwords, password_list};
     if (size > 0)
         targets[data[0] % (sizeof targets / sizeof *targets)](str_of(data + 1, size - 1));
     return 0;

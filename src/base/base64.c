@@ -1,4 +1,4 @@
-/* base64.c: RFC 4648 4. */
+/* base64.c: RFC 4648 4 and 5. */
 #include "base/codec.h"
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -67,6 +67,33 @@ bool base64_decode(struct buf *out, str_t in)
     for (size_t i = 0; i < in.len; i += 4, p += 3)
         if (!decode_group(in.ptr + i, in.len - i == 4 ? pad : 0, p))
             return false;
+    out->len += len;
+    return true;
+}
+
+/* The same value in the other alphabet; what is not in that one decodes to nothing. */
+static char from_url(char c)
+{
+    return c == '-' ? '+' : c == '_' ? '/' : c == '+' || c == '/' ? ' ' : c;
+}
+
+bool base64url_decode(struct buf *out, str_t in)
+{
+    size_t over = in.len % 4;
+    if (over == 1)
+        return false;
+    size_t pad = over > 0 ? 4 - over : 0, len = in.len / 4 * 3 + (over > 0 ? over - 1 : 0);
+    char *p = buf_room(out, len);
+    if (p == NULL)
+        return false;
+    for (size_t i = 0; i < in.len; i += 4, p += 3) {
+        size_t n = in.len - i < 4 ? in.len - i : 4;
+        char group[4] = {'A', 'A', 'A', 'A'};
+        for (size_t k = 0; k < n; k++)
+            group[k] = from_url(in.ptr[i + k]);
+        if (!decode_group(group, n < 4 ? pad : 0, p))
+            return false;
+    }
     out->len += len;
     return true;
 }

@@ -9,6 +9,8 @@
 bool base64_encode(struct buf *out, str_t in); /* with padding, no line breaks */
 /* padding required, no white space, canonical trailing bits */
 bool base64_decode(struct buf *out, str_t in);
+/* RFC 4648 5 without padding, as in RFC 7515 2; canonical trailing bits */
+bool base64url_decode(struct buf *out, str_t in);
 bool hex_encode(struct buf *out, str_t in); /* lower case */
 bool hex_decode(struct buf *out, str_t in); /* either case */
 bool qp_encode(struct buf *out, str_t in);  /* CRLF kept as line break, lines at most 76 */

@@ -8,7 +8,7 @@
 
 #include <stdarg.h>
 
-enum [[nodiscard]] rc {
+enum [[nodiscard]] rc{
     RC_OK,     /* done */
     RC_TEMP,   /* not now, try later (4xx) */
     RC_PERM,   /* never, as it stands (5xx) */

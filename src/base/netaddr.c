@@ -13,8 +13,7 @@ static bool is_mapped(const struct netaddr *a)
     return a->family == NETADDR_V6 && memcmp(a->bytes, mapped_prefix, sizeof mapped_prefix) == 0;
 }
 
-/* A v4-mapped address as the IPv4 address it stands for. */
-static struct netaddr plain(const struct netaddr *a)
+struct netaddr netaddr_plain(const struct netaddr *a)
 {
     if (!is_mapped(a))
         return *a;
@@ -25,7 +24,7 @@ static struct netaddr plain(const struct netaddr *a)
 
 static size_t size_of(const struct netaddr *a)
 {
-    return a->family == NETADDR_V4 ? 4 : 16;
+    return a->family == NETADDR_V6 ? 16 : 4;
 }
 
 bool netaddr_parse(str_t s, struct netaddr *out)
@@ -79,13 +78,14 @@ bool netaddr_parse_net(str_t s, struct netaddr_net *out)
 
 bool netaddr_in(const struct netaddr_net *net, const struct netaddr *a)
 {
-    struct netaddr addr = plain(a), base = net->addr;
+    struct netaddr addr = netaddr_plain(a), base = net->addr;
     unsigned bits = net->bits;
     if (is_mapped(&base) && bits >= 96) {
-        base = plain(&base);
+        base = netaddr_plain(&base);
         bits -= 96;
     }
-    if (addr.family != base.family || addr.family == NETADDR_NONE || bits > size_of(&addr) * 8)
+    if (addr.family != base.family || bits > size_of(&addr) * 8 ||
+        (addr.family != NETADDR_V4 && addr.family != NETADDR_V6))
         return false;
     unsigned whole = bits / 8, left = bits % 8;
     return memcmp(addr.bytes, base.bytes, whole) == 0 &&
@@ -94,7 +94,7 @@ bool netaddr_in(const struct netaddr_net *net, const struct netaddr *a)
 
 bool netaddr_eq(const struct netaddr *a, const struct netaddr *b)
 {
-    struct netaddr x = plain(a), y = plain(b);
+    struct netaddr x = netaddr_plain(a), y = netaddr_plain(b);
     return x.family == y.family &&
            (x.family == NETADDR_NONE || memcmp(x.bytes, y.bytes, size_of(&x)) == 0);
 }
@@ -102,7 +102,7 @@ bool netaddr_eq(const struct netaddr *a, const struct netaddr *b)
 bool netaddr_loopback(const struct netaddr *a)
 {
     static const uint8_t v6_loopback[16] = {[15] = 1};
-    struct netaddr x = plain(a);
+    struct netaddr x = netaddr_plain(a);
     return (x.family == NETADDR_V4 && x.bytes[0] == 127) ||
            (x.family == NETADDR_V6 && memcmp(x.bytes, v6_loopback, 16) == 0);
 }
@@ -127,12 +127,32 @@ static char *put_v4(char *p, const uint8_t bytes[static 4])
     return p - 1;
 }
 
+uint32_t netaddr_uid(const struct netaddr *a)
+{
+    return (uint32_t)a->bytes[0] << 24 | (uint32_t)a->bytes[1] << 16 | (uint32_t)a->bytes[2] << 8 |
+           a->bytes[3];
+}
+
+struct netaddr netaddr_of_uid(uint32_t uid)
+{
+    struct netaddr a = {.family = NETADDR_UNIX};
+    for (size_t i = 0; i < 4; i++)
+        a.bytes[i] = (uint8_t)(uid >> (24 - 8 * i));
+    return a;
+}
+
 char *netaddr_text(const struct netaddr *a, char out[static NETADDR_TEXT])
 {
-    if (a->family == NETADDR_V4)
-        put_v4(out, a->bytes);
-    else if (a->family == NETADDR_NONE || inet_ntop(AF_INET6, a->bytes, out, NETADDR_TEXT) == NULL)
-        snprintf(out, NETADDR_TEXT, "none");
+    switch (a->family) {
+    case NETADDR_V4: put_v4(out, a->bytes); return out;
+    case NETADDR_V6:
+        if (inet_ntop(AF_INET6, a->bytes, out, NETADDR_TEXT) != NULL)
+            return out;
+        break;
+    case NETADDR_UNIX: snprintf(out, NETADDR_TEXT, "uid=%u", (unsigned)netaddr_uid(a)); return out;
+    case NETADDR_NONE: break;
+    }
+    snprintf(out, NETADDR_TEXT, "none");
     return out;
 }
 
@@ -142,6 +162,8 @@ char *netaddr_text_port(const struct netaddr *a, char out[static NETADDR_TEXT])
     netaddr_text(a, host);
     if (a->family == NETADDR_V6)
         snprintf(out, NETADDR_TEXT, "[%.46s]:%u", host, (unsigned)a->port);
+    else if (a->family == NETADDR_UNIX)
+        memcpy(out, host, sizeof host);
     else
         snprintf(out, NETADDR_TEXT, "%.46s:%u", host, (unsigned)a->port);
     return out;

@@ -7,7 +7,9 @@
 
 #include "base/str.h"
 
-enum netaddr_family { NETADDR_NONE, NETADDR_V4, NETADDR_V6 };
+/* UNIX: a process of this machine, on a Unix socket; the first 4 bytes are its user id as the kernel
+ * gives it (SO_PEERCRED), in network order. Its text is "uid=1000"; it is in no network. */
+enum netaddr_family { NETADDR_NONE, NETADDR_V4, NETADDR_V6, NETADDR_UNIX };
 
 struct netaddr {
     enum netaddr_family family;
@@ -28,13 +30,18 @@ bool netaddr_parse_port(str_t s, struct netaddr *out); /* "192.0.2.1:25" or "[20
 bool netaddr_parse_net(str_t s, struct netaddr_net *out);
 /* v4-mapped v6 matches v4, never ::/0 */
 bool netaddr_in(const struct netaddr_net *net, const struct netaddr *a);
+/* A v4-mapped address as the IPv4 address it stands for; any other as it is. */
+struct netaddr netaddr_plain(const struct netaddr *a);
 bool netaddr_eq(const struct netaddr *a, const struct netaddr *b);          /* address, not port */
 bool netaddr_loopback(const struct netaddr *a);                             /* 127/8 and ::1 */
 char *netaddr_text(const struct netaddr *a, char out[static NETADDR_TEXT]); /* without port */
-/* "1.2.3.4:25", "[::1]:25" */
+/* "1.2.3.4:25", "[::1]:25", "uid=1000" */
 char *netaddr_text_port(const struct netaddr *a, char out[static NETADDR_TEXT]);
 /* As in EHLO, Received and address literals (RFC 5321 4.1.3): "[192.0.2.1]",
  * "[IPv6:2001:db8::1]". */
 char *netaddr_literal(const struct netaddr *a, char out[static NETADDR_TEXT]);
+
+struct netaddr netaddr_of_uid(uint32_t uid);   /* family UNIX */
+uint32_t netaddr_uid(const struct netaddr *a); /* of family UNIX */
 
 #endif

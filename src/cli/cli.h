@@ -79,8 +79,10 @@ int cli_verb(struct cli *c, const char *word, const char *const *verbs, size_t n
  * without echo. */
 bool cli_password(struct cli *c, bool from_stdin, str_t *out);
 
-cli_run cmd_account, cmd_alias, cmd_check, cmd_config, cmd_domain, cmd_init, cmd_queue, cmd_send,
-    cmd_serve, cmd_status, cmd_trace;
+cli_run cmd_account, cmd_alias, cmd_check, cmd_config, cmd_domain, cmd_init, cmd_list, cmd_mask,
+    cmd_queue, cmd_relay, cmd_send, cmd_serve, cmd_status, cmd_table, cmd_trace;
+/* Called by a link of their name too; see sendmail.h. */
+cli_run cmd_mailq, cmd_newaliases, cmd_sendmail;
 
 /* The options every subcommand takes, as the help and the man page print them. */
 extern const struct cli_command cli_commands[];

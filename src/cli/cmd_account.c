@@ -1,16 +1,16 @@
 /* cmd_account.c: `postrider account`: people with a mailbox. Core hashes passwords; they pass
- * through here only. */
+ * through here only. Other ways into an account: cmd_account_access.c. */
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/account.h"
 #include "cli/rows.h"
 #include "post/mailbox.h"
 #include "store/remote.h"
 
-enum verb { LIST, ADD, REMOVE, PASSWORD, LOCK };
+enum verb { LIST, ADD, REMOVE, PASSWORD, LOCK, APP_PASSWORD, CERTIFICATE };
 
-static int find_account(struct cli *c, str_t address, uint64_t *id)
+int account_find(struct cli *c, str_t address, uint64_t *id)
 {
     enum store_rc rc = directory_account_find(c->store, address, id);
     if (rc != STORE_OK)
@@ -46,7 +46,7 @@ static int change(struct cli *c, enum verb verb, str_t address, bool from_stdin)
 {
     uint64_t id;
     str_t password = STR_NONE; /* none locks the account */
-    int code = find_account(c, address, &id);
+    int code = account_find(c, address, &id);
     if (code != CLI_OK)
         return code;
     if (verb == PASSWORD && !cli_password(c, from_stdin, &password))
@@ -90,10 +90,15 @@ static int remove_account(struct cli *c, str_t address)
 
 int cmd_account(struct cli *c, int argc, char **argv)
 {
-    static const char *const verbs[] = {"list", "add", "remove", "password", "lock"};
-    int verb = cli_verb(c, argc > 1 ? argv[1] : NULL, verbs, 5);
+    static const char *const verbs[] = {"list", "add",          "remove",     "password",
+                                        "lock", "app-password", "certificate"};
+    int verb = cli_verb(c, argc > 1 ? argv[1] : NULL, verbs, 7);
     if (verb < 0)
         return CLI_USAGE;
+    if (verb == APP_PASSWORD)
+        return account_app_password(c, argc - 1, argv + 1);
+    if (verb == CERTIFICATE)
+        return account_certificate(c, argc - 1, argv + 1);
     bool from_stdin = false;
     const char *address = NULL;
     for (int i = 2; i < argc; i++) {

@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "cli/load.h"
 #include "post/directory.h"
+#include "roles/tls_files.h"
 #include "store/remote.h"
 
 struct wanted {
@@ -118,6 +119,26 @@ static int first_account(struct cli *c, const struct wanted *w)
     return CLI_OK;
 }
 
+/* TLS works from the first minute; a certificate that others trust is for later. */
+static int first_certificate(struct cli *c)
+{
+    struct err err = {0};
+    bool made = false;
+    char folder[TLS_FILES_PATH];
+    if (tls_files_make(&c->settings, &made, &err) != RC_OK)
+        return cli_err(c, &err);
+    tls_files_folder(&c->settings, folder);
+    if (made && !c->json)
+        printf("made a certificate for " STR_FMT ", signed by itself, in %s/" STR_FMT "\n"
+               "  to replace it by one that others trust: put its chain into cert.pem and its key "
+               "into key.pem there,\n"
+               "  or name the files in %s: certificate \"" STR_FMT "\" { chain = … key = … }; "
+               "no restart is needed for new files\n",
+               STR_ARG(c->settings.hostname), folder, STR_ARG(c->settings.hostname), c->config_file,
+               STR_ARG(c->settings.hostname));
+    return CLI_OK;
+}
+
 int cmd_init(struct cli *c, int argc, char **argv)
 {
     struct wanted w = {0};
@@ -134,6 +155,9 @@ int cmd_init(struct cli *c, int argc, char **argv)
     if (data == NULL || !make_folders(data, 0700))
         return cli_fail(c, CLI_FAILED, "cannot make the data folder " STR_FMT ": %s",
                         STR_ARG(c->settings.data_dir), strerror(errno));
+    code = first_certificate(c);
+    if (code != CLI_OK)
+        return code;
     if (cli_store(c, true) == NULL)
         return cli_no_store(c);
     if (w.domain == NULL && w.account != NULL && strrchr(w.account, '@') != NULL)

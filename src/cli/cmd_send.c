@@ -1,84 +1,113 @@
-/* cmd_send.c: `postrider send`: a message by SMTP to any server, the dialogue shown on request. */
+/* cmd_send.c: `postrider send`: a message by SMTP to any server, the dialogue shown on request, each
+ * refusal explained.
+ *
+ *     send_options.c   the command line       send_plan.c   which server, the password
+ *     compose*.c       the message            smtp_call.c   the session: TLS, login
+ *     smtp_hint.c      what a refusal means   dialogue.c    -v */
 #include <stdio.h>
-#include <string.h>
+#include <unistd.h>
 
-#include "cli/cli.h"
-#include "cli/compose.h"
-#include "cli/dialogue.h"
-#include "proto/smtp/client.h"
-#include "roles/courier/client_io.h"
-
-enum { CONNECT_MS = 30 * 1000, RECIPIENTS_MAX = 1000 };
+#include "cli/send_options.h"
+#include "cli/smtp_hint.h"
 
 struct send {
     struct cli *c;
-    struct compose message;
-    str_t *to;
-    const char *server;
-    bool verbose;
+    struct send_options o;
+    struct call_plan plan;
+    struct call call;
+    str_t *to; /* all recipients */
+    size_t n;
 };
 
-static bool parse(struct send *s, int argc, char **argv)
+/* ---- what is told ---- */
+
+static struct smtp_refusal refusal(const struct send *s, int code, const char *status, str_t text)
 {
-    for (int i = 1; i < argc; i++) {
-        const char *name = argv[i];
-        if (strcmp(name, "-v") == 0 || strcmp(name, "--verbose") == 0) {
-            s->verbose = true;
-            continue;
-        }
-        if (i + 1 >= argc)
-            return false;
-        str_t value = str_c(argv[++i]);
-        if (strcmp(name, "--to") == 0 && s->message.nto < RECIPIENTS_MAX) {
-            s->to[s->message.nto++] = value;
-        } else if (strcmp(name, "--from") == 0) {
-            s->message.from = value;
-        } else if (strcmp(name, "--subject") == 0) {
-            s->message.subject = value;
-            s->message.has_subject = true;
-        } else if (strcmp(name, "--body") == 0) {
-            s->message.body = value;
-            s->message.has_body = true;
-        } else if (strcmp(name, "--server") == 0) {
-            s->server = argv[i];
-        } else {
-            return false;
-        }
-    }
-    s->message.to = s->to;
-    return s->message.nto > 0;
+    const struct smtpc_features *f = s->call.smtp != NULL ? smtpc_features(s->call.smtp) : NULL;
+    return (struct smtp_refusal){
+        .step = s->call.step,
+        .code = code,
+        .status = str_c(status),
+        .text = text,
+        .encrypted = s->call.encrypted,
+        .logged_in = s->call.smtp != NULL && smtpc_authenticated(s->call.smtp),
+        .lmtp = s->plan.lmtp,
+        .starttls_offered = f != NULL && f->starttls,
+        .auth_offered = f != NULL && f->auth,
+        .verified = s->plan.verify,
+    };
 }
 
-/* Where to connect: --server ADDRESS:PORT, else where this server listens, by loopback if it
- * listens everywhere. */
-static int find_server(const struct send *s, struct netaddr *out)
+static void say_hints(const struct smtp_refusal *r)
 {
-    const struct settings *set = &s->c->settings;
-    if (s->server != NULL) {
-        if (netaddr_parse_port(str_c(s->server), out))
-            return CLI_OK;
-        if (netaddr_parse(str_c(s->server), out)) {
-            out->port = 25;
-            return CLI_OK;
-        }
-        return cli_fail(s->c, CLI_USAGE,
-                        "--server wants ADDRESS:PORT, such as 127.0.0.1:25 or [::1]:25");
-    }
-    if (set->n_listen_smtp == 0)
-        return cli_fail(s->c, CLI_USAGE,
-                        "this server listens for no SMTP; name one with --server ADDRESS:PORT");
-    *out = set->listen_smtp[0];
-    static const uint8_t any[16] = {0};
-    if (memcmp(out->bytes, any, sizeof any) == 0) {
-        uint16_t port = out->port;
-        bool ok = netaddr_parse(out->family == NETADDR_V4 ? STR("127.0.0.1") : STR("::1"), out);
-        must(ok);
-        out->port = port;
-    }
-    return CLI_OK;
+    str_t meaning = smtp_hint_meaning(r);
+    const char *hint = smtp_hint(r);
+    if (meaning.len > 0)
+        fprintf(stderr, "  " STR_FMT "\n", STR_ARG(meaning));
+    if (hint != NULL)
+        fprintf(stderr, "  hint: %s\n", hint);
 }
 
-static json_t *verdict_json(const struct send *s, size_t i, enum rc rc, const struct smtpc_reply *r)
+static void add_hints(json_t *o, const struct smtp_refusal *r)
+{
+    str_t meaning = smtp_hint_meaning(r);
+    const char *hint = smtp_hint(r);
+    if (meaning.len > 0)
+        json_object_set_new(o, "meaning", cli_json_str(meaning));
+    if (hint != NULL)
+        json_object_set_new(o, "hint", json_string(hint));
+}
+
+static json_t *session_json(const struct send *s)
+{
+    char text[NETADDR_TEXT];
+    json_t *o = json_object();
+    if (s->plan.socket != NULL)
+        json_object_set_new(o, "server", cli_json_str(str_c(s->plan.socket)));
+    else
+        json_object_set_new(o, "server", json_string(netaddr_text_port(&s->call.address, text)));
+    if (s->call.encrypted) {
+        json_t *tls = json_object();
+        json_object_set_new(tls, "version", json_string(s->call.info.version));
+        json_object_set_new(tls, "cipher", json_string(s->call.info.cipher));
+        json_object_set_new(tls, "verified", json_boolean(s->plan.verify));
+        json_object_set_new(o, "tls", tls);
+    }
+    if (s->call.mech[0] != '\0')
+        json_object_set_new(o, "auth", json_string(s->call.mech));
+    return o;
+}
+
+/* What went wrong before there was a session. */
+static int report_call(struct send *s)
+{
+    static const char *const when[] = {[CALL_CONNECT] = "cannot connect",
+                                       [CALL_GREETING] = "the server does not let us in",
+                                       [CALL_TLS] = "no TLS",
+                                       [CALL_AUTH] = "the login failed",
+                                       [CALL_OPEN] = "the server"};
+    const struct err *e = &s->call.err;
+    bool perm = s->call.code != 0 ? s->call.code / 100 == 5 : e->rc == RC_PERM;
+    /* waiting mends no certificate */
+    perm = perm || (s->call.step == CALL_TLS && strcmp(e->status, "4.7.5") == 0);
+    int code = perm ? CLI_FAILED : CLI_LATER;
+    struct smtp_refusal r = refusal(s, s->call.code, e->status, str_c(e->text));
+    if (s->c->json) {
+        json_t *o = session_json(s);
+        json_object_set_new(o, "error", cli_json_str(str_c(e->text)));
+        json_object_set_new(o, "code", json_integer(code));
+        add_hints(o, &r);
+        cli_print_json(o);
+        return code;
+    }
+    (void)cli_fail(s->c, code, "%s: " STR_FMT, when[s->call.step],
+                   STR_ARG(cli_safe(s->c, str_c(e->text))));
+    say_hints(&r);
+    return code;
+}
+
+static json_t *verdict_json(const struct send *s, size_t i, enum rc rc, const struct smtpc_reply *r,
+                            const struct smtp_refusal *why)
 {
     json_t *o = json_object();
     json_object_set_new(o, "to", cli_json_str(s->to[i]));
@@ -86,132 +115,146 @@ static json_t *verdict_json(const struct send *s, size_t i, enum rc rc, const st
     json_object_set_new(o, "code", json_integer(r->code));
     json_object_set_new(o, "status", json_string(r->status));
     json_object_set_new(o, "text", cli_json_str(r->text));
+    if (rc != RC_OK)
+        add_hints(o, why);
     return o;
 }
 
-/* One line a recipient that was refused, one for those that were taken. The worst outcome decides
- * the exit code. */
-static int report(struct send *s, const struct smtpc *c)
+static void say_refused(const struct send *s, size_t i, enum rc rc, const struct smtpc_reply *r)
+{
+    char code[8] = "";
+    if (r->code != 0)
+        snprintf(code, sizeof code, "%d ", r->code);
+    fprintf(stderr, "postrider: " STR_FMT ": %s: %s%s%s" STR_FMT "\n",
+            STR_ARG(cli_safe(s->c, s->to[i])), rc == RC_PERM ? "refused" : "not now", code,
+            r->status, r->status[0] != '\0' ? " " : "", STR_ARG(cli_safe(s->c, r->text)));
+}
+
+/* One line a recipient that was refused, one for those that were taken. What is the same for the
+ * next is explained once. The worst outcome decides the exit code. */
+static int report(struct send *s)
 {
     json_t *list = json_array();
     int code = CLI_OK;
     size_t taken = 0;
-    str_t last = STR_NONE;
-    for (size_t i = 0; i < s->message.nto; i++) {
+    str_t last = STR_NONE, explained = STR_NONE;
+    for (size_t i = 0; i < s->n; i++) {
         struct smtpc_reply r = {0};
-        enum rc rc = smtpc_verdict(c, i, &r);
-        json_array_append_new(list, verdict_json(s, i, rc, &r));
+        enum rc rc = smtpc_verdict(s->call.smtp, i, &r);
+        struct smtp_refusal why = refusal(s, r.code, r.status, r.text);
+        json_array_append_new(list, verdict_json(s, i, rc, &r, &why));
         if (rc == RC_OK) {
             taken++;
             last = r.text;
             continue;
         }
         code = rc == RC_PERM ? CLI_FAILED : code == CLI_OK ? CLI_LATER : code;
-        if (!s->c->json)
-            fprintf(stderr, "postrider: " STR_FMT ": %s: %d %s " STR_FMT "\n",
-                    STR_ARG(cli_safe(s->c, s->to[i])), rc == RC_PERM ? "refused" : "not now",
-                    r.code, r.status, STR_ARG(cli_safe(s->c, r.text)));
+        if (s->c->json)
+            continue;
+        say_refused(s, i, rc, &r);
+        if (!str_eq(explained, r.text))
+            say_hints(&why);
+        explained = r.text;
     }
     if (s->c->json) {
-        cli_print_json(list);
-    } else {
-        json_decref(list);
-        if (taken > 0)
-            printf("taken for %zu of %zu: " STR_FMT "\n", taken, s->message.nto,
-                   STR_ARG(cli_safe(s->c, last)));
+        json_t *o = session_json(s);
+        json_object_set_new(o, "recipients", list);
+        cli_print_json(o);
+        return code;
     }
+    json_decref(list);
+    if (taken > 0)
+        printf("taken for %zu of %zu: " STR_FMT "\n", taken, s->n, STR_ARG(cli_safe(s->c, last)));
     return code;
 }
 
-/* Moves what the engine has to say until it is ready for the next step; false: the connection is
- * over. */
-static bool pump(struct send *s, struct smtpc *c, struct conn *conn)
-{
-    return smtpc_pump(c, conn, &s->c->env, SMTPC_NO_LIMIT) == SMTPC_READY;
-}
+/* ---- what is done ---- */
 
-static void send_content(struct send *s, struct smtpc *c, struct conn *conn, str_t content)
+static void send_content(struct send *s, str_t content)
 {
+    struct smtpc *c = s->call.smtp;
     while (smtpc_accepting(c) && content.len > 0) {
         str_t piece = str_first(content, SMTPC_CONTENT_MAX);
         content = str_from(content, piece.len);
         smtpc_content(c, piece);
-        if (!pump(s, c, conn))
+        if (!call_pump(&s->call))
             return;
     }
     if (smtpc_accepting(c)) {
         smtpc_end(c);
-        (void)pump(s, c, conn);
+        (void)call_pump(&s->call);
     }
 }
 
-static int transact(struct send *s, struct smtpc *c, struct conn *conn, str_t content)
+static int transact(struct send *s, str_t content)
 {
+    struct smtpc_dsn *dsn = arena_array(&s->c->arena, s->n, sizeof *dsn);
     struct smtpc_envelope e = {
-        .reverse_path = s->message.from,
+        .reverse_path = s->o.message.from,
         .recipients = s->to,
-        .n = s->message.nto,
+        .n = s->n,
         .size = content.len,
+        .dsn = dsn,
+        .envid = s->o.envid,
+        .ret = s->o.ret,
     };
+    if (dsn == NULL)
+        return cli_fail(s->c, CLI_LATER, "out of memory");
+    for (size_t i = 0; i < s->n; i++)
+        dsn[i].notify = s->o.notify;
     for (size_t i = 0; i < content.len && !e.body_8bit; i++)
         e.body_8bit = (unsigned char)content.ptr[i] >= 0x80;
-    bool ready = pump(s, c, conn);
-    if (ready) {
-        smtpc_hello(c);
-        ready = pump(s, c, conn);
-    }
-    if (!ready)
-        return cli_fail(s->c, CLI_LATER, "%s", smtpc_error(c)->text);
-    smtpc_begin(c, &e);
-    if (pump(s, c, conn))
-        send_content(s, c, conn, content);
-    int code = report(s, c);
-    if (smtpc_want(c) == SMTPC_READY) {
-        smtpc_quit(c);
-        (void)pump(s, c, conn);
-    }
-    return code;
+    smtpc_begin(s->call.smtp, &e);
+    if (call_pump(&s->call))
+        send_content(s, content);
+    return report(s);
 }
 
 static int deliver(struct send *s, str_t content)
 {
-    struct netaddr to;
-    struct err err = {0};
-    struct conn *conn;
-    char text[NETADDR_TEXT];
-    int code = find_server(s, &to);
-    if (code != CLI_OK)
-        return code;
-    struct env *env = &s->c->env;
-    if (env->connect(env, &to, NULL, env->mono_ms(env) + CONNECT_MS, &conn, &err) != RC_OK)
-        return cli_fail(s->c, CLI_LATER, "cannot connect to %s: %s", netaddr_text_port(&to, text),
-                        err.text);
-    if (s->verbose)
-        conn = dialogue_show(s->c, conn);
-    struct smtpc_config config = {.hostname = s->c->settings.hostname};
-    struct smtpc *c = conn != NULL ? smtpc_new(&config) : NULL;
-    code = c != NULL ? transact(s, c, conn, content) : cli_fail(s->c, CLI_LATER, "out of memory");
-    if (c != NULL)
-        smtpc_free(c);
-    if (conn != NULL)
-        conn->ops->close(conn);
+    int code = call_open(&s->call, s->c, &s->plan) ? transact(s, content) : report_call(s);
+    call_close(&s->call);
     return code;
+}
+
+static bool all_recipients(struct send *s)
+{
+    const struct compose *m = &s->o.message;
+    s->to = arena_array(&s->c->arena, m->nto + m->ncc + s->o.nbcc, sizeof *s->to);
+    if (s->to == NULL)
+        return false;
+    for (size_t i = 0; i < m->nto; i++)
+        s->to[s->n++] = m->to[i];
+    for (size_t i = 0; i < m->ncc; i++)
+        s->to[s->n++] = m->cc[i];
+    for (size_t i = 0; i < s->o.nbcc; i++)
+        s->to[s->n++] = s->o.bcc[i];
+    return true;
 }
 
 int cmd_send(struct cli *c, int argc, char **argv)
 {
-    struct send s = {.c = c, .to = arena_array(&c->arena, RECIPIENTS_MAX, sizeof(str_t))};
-    if (s.to == NULL)
+    struct send s = {.c = c};
+    if (!send_options_parse(c, argc, argv, &s.o))
+        return CLI_USAGE;
+    if (!all_recipients(&s))
         return cli_fail(c, CLI_LATER, "out of memory");
-    if (!parse(&s, argc, argv))
-        return cli_usage(c);
-    if (s.message.from.len == 0)
-        s.message.from = arena_fmt(&c->arena, "postmaster@" STR_FMT, STR_ARG(c->settings.hostname));
+    if (s.o.message.from.ptr == NULL)
+        s.o.message.from =
+            s.o.user != NULL && strchr(s.o.user, '@') != NULL
+                ? str_c(s.o.user)
+                : arena_fmt(&c->arena, "postmaster@" STR_FMT, STR_ARG(c->settings.hostname));
     struct buf content;
-    buf_init(&content, 3 * COMPOSE_INPUT_MAX);
-    int code = compose_message(c, &s.message, 0, &content);
+    buf_init(&content, COMPOSE_OUTPUT_MAX);
+    int code = send_plan(c, &s.o, &s.plan);
+    if (code == CLI_OK)
+        code = send_password(c, &s.o, &s.plan);
+    if (code == CLI_OK)
+        code = compose_message(c, &s.o.message, STDIN_FILENO, &content);
     if (code == CLI_OK)
         code = deliver(&s, buf_str(&content));
+    if (s.plan.password.len > 0)
+        explicit_bzero((void *)(uintptr_t)s.plan.password.ptr, s.plan.password.len);
     buf_free(&content);
     return code;
 }

@@ -6,22 +6,32 @@
 
 #include "base/codec.h"
 #include "base/utf8.h"
+#include "cli/encoded.h"
 #include "mail/date.h"
 #include "mail/header.h"
 
-static int read_all(struct cli *c, int fd, struct buf *out)
+enum {
+    LINE_MAX = 998, /* RFC 5322 2.1.1 */
+    FILLER = 76,    /* of a body that is made up: bytes of a line with its end */
+};
+
+bool compose_read(struct cli *c, int fd, const char *what, struct buf *out)
 {
     for (;;) {
         char *to = buf_room(out, 65536);
-        if (to == NULL)
-            return cli_fail(c, CLI_FAILED, "the message is larger than 64 MiB");
+        if (to == NULL) {
+            cli_fail(c, CLI_FAILED, "%s is larger than 64 MiB", what);
+            return false;
+        }
         ssize_t n = read(fd, to, 65536);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            return cli_fail(c, CLI_FAILED, "cannot read the message: %s", strerror(errno));
+        if (n < 0) {
+            cli_fail(c, CLI_FAILED, "cannot read %s: %s", what, strerror(errno));
+            return false;
+        }
         if (n == 0)
-            return CLI_OK;
+            return true;
         out->len += (size_t)n;
     }
 }
@@ -45,50 +55,182 @@ static void add_crlf(struct buf *out, str_t s)
     }
 }
 
-/* Subject text as an encoded word where it is not plain ASCII (RFC 2047), else as it is without
- * line ends. */
-static void add_subject(struct buf *out, str_t s)
+static void add_filler(struct buf *out, uint64_t size)
 {
-    buf_add(out, STR("Subject:"));
-    if (str_ascii(s)) {
-        buf_addc(out, ' ');
-        for (size_t i = 0; i < s.len; i++)
-            buf_addc(out, s.ptr[i] == '\r' || s.ptr[i] == '\n' ? ' ' : s.ptr[i]);
+    while (size > 0 && !out->failed) {
+        size_t n = size < FILLER ? (size_t)size : FILLER;
+        for (size_t i = 0; i + 2 < n; i++)
+            buf_addc(out, (char)('a' + i % 26));
         buf_add(out, STR("\r\n"));
+        size -= n > 2 ? n : size;
+    }
+}
+
+/* ---- the text ---- */
+
+static bool long_line(str_t s)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] == '\n')
+            at = i + 1;
+        else if (i - at > LINE_MAX)
+            return true;
+    }
+    return false;
+}
+
+void compose_text(str_t text, struct buf *out)
+{
+    bool ascii = str_ascii(text), plain = ascii && !long_line(text);
+    const char *charset = ascii ? "us-ascii" : utf8_valid(text) ? "utf-8" : "unknown-8bit";
+    buf_addf(out,
+             "Content-Type: text/plain; charset=%s\r\n"
+             "Content-Transfer-Encoding: %s\r\n\r\n",
+             charset, plain ? "7bit" : "quoted-printable");
+    if (plain)
+        buf_add(out, text);
+    else
+        qp_encode(out, text);
+}
+
+/* ---- the header ---- */
+
+bool compose_header_ok(str_t line)
+{
+    struct header_field f;
+    struct buf b;
+    buf_init(&b, line.len + 3);
+    buf_add(&b, line);
+    buf_add(&b, STR("\r\n"));
+    str_t rest = buf_str(&b);
+    bool ok = !b.failed && header_next(&rest, &f) && rest.len == 0;
+    buf_free(&b);
+    return ok;
+}
+
+/* By the message's own header, or by --header. */
+static bool has(const struct compose *m, str_t header, str_t name)
+{
+    if (header_count(header, name) > 0)
+        return true;
+    for (size_t i = 0; i < m->nheaders; i++) {
+        str_t rest = m->headers[i], given;
+        if (str_cut(&rest, ':', &given) && str_ieq(str_trim(given), name))
+            return true;
+    }
+    return false;
+}
+
+static void add_addresses(struct buf *out, const char *name, const str_t *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0)
+            buf_addf(out, "%s:", name);
+        buf_addf(out, " <" STR_FMT ">%s\r\n", STR_ARG(list[i]), i + 1 < n ? "," : "");
+    }
+}
+
+/* "Name <address>" as it was given; a name that is not ASCII as encoded words. */
+static void add_from(struct buf *out, const struct compose *m)
+{
+    size_t at;
+    buf_add(out, STR("From: "));
+    if (m->from_header.len > 0 && str_ascii(m->from_header)) {
+        buf_add(out, m->from_header);
+    } else {
+        if (str_rfind(m->from_header, '<', &at)) {
+            str_t name = str_trim(str_first(m->from_header, at));
+            if (name.len >= 2 && name.ptr[0] == '"' && name.ptr[name.len - 1] == '"')
+                name = str_of(name.ptr + 1, name.len - 2);
+            encoded_words(out, name);
+            buf_addc(out, ' ');
+        }
+        buf_addf(out, "<" STR_FMT ">", STR_ARG(m->from));
+    }
+    buf_add(out, STR("\r\n"));
+}
+
+static void add_given(struct buf *out, str_t line)
+{
+    str_t rest = line, name;
+    if (!str_cut(&rest, ':', &name))
         return;
-    }
-    /* 45 bytes make 60 characters of base64: an encoded word is at most 75 (2047 2); never inside a
-     * character */
-    while (s.len > 0) {
-        size_t n = s.len < 45 ? s.len : 45;
-        while (n > 1 && n < s.len && ((unsigned char)s.ptr[n] & 0xc0) == 0x80)
-            n--;
-        buf_add(out, STR(" =?utf-8?B?"));
-        base64_encode(out, str_first(s, n));
-        buf_add(out, STR("?=\r\n"));
-        s = str_from(s, n);
-    }
+    buf_add(out, str_trim(name));
+    buf_addc(out, ':');
+    encoded_field(out, str_trim(rest));
 }
 
 static void add_missing(struct cli *c, const struct compose *m, str_t header, struct buf *out)
 {
     char date[MAIL_DATE_MAX];
     unsigned char id[12];
-    if (header_count(header, STR("From")) == 0)
-        buf_addf(out, "From: <" STR_FMT ">\r\n", STR_ARG(m->from));
-    for (size_t i = 0; i < m->nto && header_count(header, STR("To")) == 0; i++)
-        buf_addf(out, "%s <" STR_FMT ">%s\r\n", i == 0 ? "To:" : "", STR_ARG(m->to[i]),
-                 i + 1 < m->nto ? "," : "");
-    if (m->has_subject)
-        add_subject(out, m->subject);
-    if (header_count(header, STR("Date")) == 0)
+    if (!has(m, header, STR("From")))
+        add_from(out, m);
+    if (!has(m, header, STR("To")))
+        add_addresses(out, "To", m->to, m->nto);
+    add_addresses(out, "Cc", m->cc, m->ncc);
+    if (m->has_subject) {
+        buf_add(out, STR("Subject:"));
+        encoded_field(out, m->subject);
+    }
+    if (!has(m, header, STR("Date")))
         buf_addf(out, "Date: %s\r\n", mail_date(c->env.wall_ms(&c->env), date));
-    if (header_count(header, STR("Message-ID")) == 0) {
+    if (!has(m, header, STR("Message-ID"))) {
         c->env.random(&c->env, id, sizeof id);
         buf_add(out, STR("Message-ID: <"));
         hex_encode(out, str_of(id, sizeof id));
         buf_addf(out, "@" STR_FMT ">\r\n", STR_ARG(c->settings.hostname));
     }
+    for (size_t i = 0; i < m->nheaders; i++)
+        add_given(out, m->headers[i]);
+}
+
+/* ---- all of it ---- */
+
+static bool add_parts(struct cli *c, const struct compose *m, str_t text, struct buf *out)
+{
+    unsigned char random[18];
+    struct buf boundary;
+    bool ok = true;
+    buf_init(&boundary, 64);
+    c->env.random(&c->env, random, sizeof random);
+    hex_encode(&boundary, str_of(random, sizeof random)); /* is in no text by chance */
+    buf_addf(out,
+             "MIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n boundary=\"=_" STR_FMT
+             "\"\r\n\r\n--=_" STR_FMT "\r\n",
+             STR_ARG(buf_str(&boundary)), STR_ARG(buf_str(&boundary)));
+    compose_text(text, out);
+    for (size_t i = 0; ok && i < m->nfiles; i++) {
+        buf_addf(out, "\r\n--=_" STR_FMT "\r\n", STR_ARG(buf_str(&boundary)));
+        ok = compose_file(c, m->files[i], out);
+    }
+    buf_addf(out, "\r\n--=_" STR_FMT "--\r\n", STR_ARG(buf_str(&boundary)));
+    buf_free(&boundary);
+    return ok;
+}
+
+static bool add_all(struct cli *c, const struct compose *m, str_t text, struct buf *out)
+{
+    struct header_field field;
+    str_t rest = text;
+    bool own = !m->has_body && m->size == 0 && m->nfiles == 0 && header_next(&rest, &field);
+    str_t header = own ? str_first(text, header_length(text)) : STR_NONE;
+    add_missing(c, m, header, out);
+    if (m->nfiles > 0)
+        return add_parts(c, m, text, out);
+    if (own) {
+        buf_add(out, text);
+        return true;
+    }
+    if (!str_ascii(text) || long_line(text)) {
+        buf_add(out, STR("MIME-Version: 1.0\r\n"));
+        compose_text(text, out);
+    } else {
+        buf_add(out, STR("\r\n"));
+        buf_add(out, text);
+    }
+    return true;
 }
 
 int compose_message(struct cli *c, const struct compose *m, int fd, struct buf *out)
@@ -96,26 +238,16 @@ int compose_message(struct cli *c, const struct compose *m, int fd, struct buf *
     struct buf raw, text;
     buf_init(&raw, COMPOSE_INPUT_MAX);
     buf_init(&text, 2 * COMPOSE_INPUT_MAX + 2);
-    int code = CLI_OK;
-    if (m->has_body)
-        buf_add(&raw, m->body);
-    else
-        code = read_all(c, fd, &raw);
-    add_crlf(&text, buf_str(&raw));
-    str_t all = buf_str(&text);
-    struct header_field field;
-    str_t rest = all;
-    bool has_header = !m->has_body && header_next(&rest, &field);
-    str_t header = has_header ? str_first(all, header_length(all)) : STR_NONE;
-    add_missing(c, m, header, out);
-    if (!has_header) {
-        if (!str_ascii(all))
-            buf_add(out, STR("MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
-                             "Content-Transfer-Encoding: 8bit\r\n"));
-        buf_add(out, STR("\r\n"));
-    }
-    buf_add(out, all);
-    if (code == CLI_OK && (raw.failed || text.failed || out->failed))
+    bool ok = true;
+    if (m->size > 0)
+        add_filler(&text, m->size);
+    else if (m->has_body)
+        add_crlf(&text, m->body);
+    else if ((ok = compose_read(c, fd, "the message", &raw)))
+        add_crlf(&text, buf_str(&raw));
+    ok = ok && add_all(c, m, buf_str(&text), out);
+    int code = ok ? CLI_OK : CLI_FAILED;
+    if (ok && (text.failed || out->failed))
         code = cli_fail(c, CLI_FAILED, "the message is larger than 64 MiB");
     buf_free(&raw);
     buf_free(&text);

@@ -35,6 +35,8 @@ static json_t *as_json(struct cli *c, const struct directory_row *r)
         json_object_set_new(o, "account", json_integer((json_int_t)r->account));
     if (r->kind == DIRECTORY_ROW_ALIAS) {
         json_t *t = json_array();
+        if (r->keep)
+            json_array_append_new(t, cli_json_str(r->name));
         for (size_t i = 0; i < r->ntargets; i++)
             json_array_append_new(t, cli_json_str(r->targets[i]));
         json_object_set_new(o, "targets", t);
@@ -50,8 +52,10 @@ static void as_text(struct cli *c, const struct directory_row *r)
         printf("  " STR_FMT, STR_ARG(cli_safe(c, name)));
     if (r->kind == DIRECTORY_ROW_DOMAIN && r->catchall.len > 0)
         printf("  (catch-all: " STR_FMT ")", STR_ARG(cli_safe(c, r->catchall)));
+    if (r->keep)
+        printf(" -> itself");
     for (size_t i = 0; r->kind == DIRECTORY_ROW_ALIAS && i < r->ntargets; i++)
-        printf("%s" STR_FMT, i ? ", " : " -> ", STR_ARG(cli_safe(c, r->targets[i])));
+        printf("%s" STR_FMT, i > 0 || r->keep ? ", " : " -> ", STR_ARG(cli_safe(c, r->targets[i])));
     putchar('\n');
 }
 

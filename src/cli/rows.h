@@ -1,4 +1,4 @@
-/* rows.h: listing domains, accounts and aliases, as text or JSON. */
+/* rows.h: listing domains, accounts, aliases and lists, as text or JSON. */
 #ifndef CLI_ROWS_H
 #define CLI_ROWS_H
 

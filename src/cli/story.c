@@ -3,9 +3,30 @@
 
 #include <stdio.h>
 
+#include "post/bounce_class.h"
 #include "post/queue_admin.h"
 
 /* ---- as text ---- */
+
+/* What its sender asked for beside delivery, and whose it is. */
+static void print_wishes(struct cli *c, const struct queue_message *m)
+{
+    char when[32];
+    if (m->account != 0)
+        printf("                       submitted by account %llu\n",
+               (unsigned long long)m->account);
+    else if (m->source.len > 0)
+        printf("                       counted for " STR_FMT "\n", STR_ARG(cli_safe(c, m->source)));
+    if (m->priority != 0)
+        printf("                       priority %d\n", m->priority);
+    if (m->requiretls)
+        printf("                       only over verified TLS (REQUIRETLS)\n");
+    if (m->release_ms > m->arrived_ms)
+        printf("                       not before %s\n", cli_time(m->release_ms, when));
+    if (m->by != QUEUE_BY_NONE)
+        printf("                       by %s, or %s\n", cli_time(m->deliver_by_ms, when),
+               m->by == QUEUE_BY_RETURN ? "it goes back" : "its sender is told");
+}
 
 static void print_accepted(struct cli *c, const struct queue_story *s, queue_id_t id)
 {
@@ -25,6 +46,7 @@ static void print_accepted(struct cli *c, const struct queue_story *s, queue_id_
     if (m->protocol.len > 0)
         printf(" by " STR_FMT, STR_ARG(m->protocol));
     printf("; safe on disk before it was acknowledged\n");
+    print_wishes(c, m);
 }
 
 static void print_result(struct cli *c, const struct queue_result *r)
@@ -37,6 +59,8 @@ static void print_result(struct cli *c, const struct queue_result *r)
         printf(" " STR_FMT, STR_ARG(cli_safe(c, r->status)));
     if (r->text.len > 0)
         printf(" " STR_FMT, STR_ARG(cli_safe(c, r->text)));
+    if (r->outcome == QUEUE_DEFERRED || r->outcome == QUEUE_FAILED)
+        printf(" (%s)", bounce_class_name(bounce_class(r->code, r->status, r->text)));
     putchar('\n');
 }
 
@@ -71,6 +95,8 @@ static void print_waiting(struct cli *c, const struct queue_delivery *d)
                d->state == QUEUE_HELD ? "held" : "next attempt ");
         if (d->state != QUEUE_HELD)
             printf("%s", cli_time(d->next_ms, when));
+        if (d->via.len > 0)
+            printf(" by " STR_FMT, STR_ARG(cli_safe(c, d->via)));
         if (d->reason.len > 0)
             printf(", because: " STR_FMT, STR_ARG(cli_safe(c, d->reason)));
         putchar('\n');
@@ -112,6 +138,10 @@ static json_t *event_json(const struct queue_event *e)
         json_object_set_new(v, "code", json_integer(r->code));
         json_object_set_new(v, "status", cli_json_str(r->status));
         json_object_set_new(v, "text", cli_json_str(r->text));
+        if (r->outcome == QUEUE_DEFERRED || r->outcome == QUEUE_FAILED)
+            json_object_set_new(
+                v, "class",
+                json_string(bounce_class_name(bounce_class(r->code, r->status, r->text))));
         json_array_append_new(results, v);
     }
     json_object_set_new(o, "time_ms", json_integer(e->time_ms));
@@ -137,6 +167,7 @@ static json_t *waiting_json(const struct queue_delivery *d)
     json_object_set_new(o, "attempts", json_integer(d->attempts));
     json_object_set_new(o, "next_ms", json_integer(d->next_ms));
     json_object_set_new(o, "reason", cli_json_str(d->reason));
+    json_object_set_new(o, "via", cli_json_str(d->via));
     return o;
 }
 
@@ -152,6 +183,11 @@ static json_t *story_json(const struct queue_story *s, queue_id_t id)
         json_object_set_new(o, "helo", cli_json_str(s->m.helo));
         json_object_set_new(o, "protocol", cli_json_str(s->m.protocol));
         json_object_set_new(o, "report", json_boolean(s->m.bounce));
+        json_object_set_new(o, "account", json_integer((json_int_t)s->m.account));
+        json_object_set_new(o, "source", cli_json_str(s->m.source));
+        json_object_set_new(o, "priority", json_integer(s->m.priority));
+        json_object_set_new(o, "release_ms", json_integer(s->m.release_ms));
+        json_object_set_new(o, "deliver_by_ms", json_integer(s->m.deliver_by_ms));
     }
     for (size_t i = 0; i < s->nevents; i++)
         json_array_append_new(events, event_json(&s->events[i]));

@@ -81,8 +81,9 @@ static void write_header(const struct dsn *d, struct buf *out, str_t boundary)
     write_angle(out, STR("From"), STR("Mail Delivery System"), STR("MAILER-DAEMON"), d->hostname);
     write_angle(out, STR("To"), STR_NONE, field_clean_address(&clean, d->to, d->utf8), STR_NONE);
     field_write(out, STR("Subject"),
-                d->action == DSN_FAILED ? STR("Your message could not be delivered")
-                                        : STR("Your message is delayed"));
+                d->action == DSN_FAILED    ? STR("Your message could not be delivered")
+                : d->action == DSN_DELAYED ? STR("Your message is delayed")
+                                           : STR("Your message was delivered"));
     field_write(out, STR("Date"), str_c(mail_date(d->now_ms, date)));
     write_angle(out, STR("Message-ID"), STR_NONE, field_clean_name(&unique, d->message_id_unique),
                 d->hostname);
@@ -97,7 +98,7 @@ static void write_header(const struct dsn *d, struct buf *out, str_t boundary)
     field_add(&f, STR("report-type=delivery-status;")); /* RFC 6522 3 */
     field_add(&f, buf_str(&b));
     field_end(&f);
-    if (d->utf8)
+    if (dsn_is_8bit(d))
         field_write(out, STR("Content-Transfer-Encoding"), STR("8bit"));
     buf_add(out, STR("\r\n"));
 }
@@ -125,13 +126,11 @@ static str_t returned_header(str_t original)
     return str_rfind(header, '\n', &at) ? str_first(header, at + 1) : header;
 }
 
-/* Whether it can travel as it is: CRLF lines within the limit, no NUL, only bytes that are allowed,
- * no "--=_". */
-static bool travels_plain(str_t s, bool utf8)
+/* Whether these are lines as SMTP carries them: CRLF, within the limit, no NUL. */
+static bool lines_sound(str_t s)
 {
     str_t rest = s, line;
-    if ((utf8 ? !utf8_valid(s) : !str_ascii(s)) || str_contains(s, STR("--=_")) ||
-        (s.len > 0 && !str_ends(s, STR("\r\n"))))
+    if (s.len > 0 && !str_ends(s, STR("\r\n")))
         return false;
     while (str_cut(&rest, '\n', &line)) {
         size_t at;
@@ -140,6 +139,32 @@ static bool travels_plain(str_t s, bool utf8)
             return false;
     }
     return true;
+}
+
+/* Whether it can travel as it is. */
+static bool travels_plain(str_t s, bool utf8)
+{
+    return (utf8 ? utf8_valid(s) : str_ascii(s)) && !str_contains(s, STR("--=_")) && lines_sound(s);
+}
+
+/* RFC 2046 5.2.1: a message/rfc822 has no encoding of its own, so it goes as it is or not at all.
+ * Its sender cannot know our boundary, which is made by chance afterwards. */
+static bool returns_whole(const struct dsn *d)
+{
+    return d->whole && d->action == DSN_FAILED && lines_sound(d->original_header) &&
+           (d->may_8bit || str_ascii(d->original_header));
+}
+
+bool dsn_is_8bit(const struct dsn *d)
+{
+    return d->utf8 || (returns_whole(d) && !str_ascii(d->original_header));
+}
+
+static void write_whole(const struct dsn *d, struct buf *out, str_t boundary)
+{
+    begin_part(out, boundary, d->utf8 ? STR("message/global") : STR("message/rfc822"),
+               str_ascii(d->original_header) ? STR("7bit") : STR("8bit"));
+    buf_add(out, d->original_header);
 }
 
 /* RFC 6522 4: a header that is no legal 7-bit content may be sent as quoted-printable. */
@@ -175,7 +200,10 @@ bool dsn_write(const struct dsn *d, struct buf *out)
                encoding);
     dsn_status_write(d, out);
     buf_add(out, STR("\r\n"));
-    write_returned(d, out, boundary);
+    if (returns_whole(d))
+        write_whole(d, out, boundary);
+    else
+        write_returned(d, out, boundary);
     buf_add(out, STR("\r\n--"));
     buf_add(out, boundary);
     buf_add(out, STR("--\r\n"));

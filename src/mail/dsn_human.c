@@ -30,6 +30,8 @@ static void write_intro(const struct dsn *d, struct buf *out)
                                              "will not be tried again.")
                                        : STR("It could not be delivered to the addresses below, "
                                              "and will not be tried again."));
+    else if (d->action != DSN_DELAYED)
+        write_paragraph(out, STR("You asked to be told when it is delivered."));
     else
         write_paragraph(
             out, STR("It has not been delivered to everybody yet. You need not send it again: "
@@ -50,6 +52,19 @@ static void write_said(const struct dsn *d, const struct dsn_recipient *r, struc
     field_end(&f);
 }
 
+/* What became of it, in a sentence. */
+static str_t became(const struct dsn *d, const struct dsn_recipient *r)
+{
+    if (d->action == DSN_FAILED || d->action == DSN_DELAYED)
+        return dsn_explain(r->status);
+    if (r->action == DSN_RELAYED)
+        return STR("The message was handed on to a server that does not report about delivery. "
+                   "You will hear of it again only if it fails.");
+    if (r->action == DSN_EXPANDED)
+        return STR("The message was passed on to the addresses that this one stands for.");
+    return STR("The message is in the mailbox.");
+}
+
 static void write_recipient(const struct dsn *d, const struct dsn_recipient *r, struct buf *out)
 {
     struct field f;
@@ -59,7 +74,7 @@ static void write_recipient(const struct dsn *d, const struct dsn_recipient *r, 
                                                  : field_clean_address_7bit(&clean, r->final));
     field_end(&f);
     field_paragraph(&f, out, STR("    "));
-    field_text(&f, dsn_explain(r->status), false);
+    field_text(&f, became(d, r), false);
     field_end(&f);
     write_said(d, r, out);
     buf_add(out, STR("\r\n"));

@@ -48,10 +48,12 @@ static bool is_subcode(str_t s)
 static str_t status_code(str_t status, enum dsn_action action)
 {
     str_t class, subject, rest = status;
+    bool success = action != DSN_FAILED && action != DSN_DELAYED;
     if (str_cut(&rest, '.', &class) && str_cut(&rest, '.', &subject) && is_subcode(subject) &&
-        is_subcode(rest) && (str_eq(class, STR("5")) || str_eq(class, STR("4"))))
+        is_subcode(rest) &&
+        (success ? str_eq(class, STR("2")) : str_eq(class, STR("5")) || str_eq(class, STR("4"))))
         return status;
-    return action == DSN_FAILED ? STR("5.0.0") : STR("4.0.0");
+    return success ? STR("2.0.0") : action == DSN_FAILED ? STR("5.0.0") : STR("4.0.0");
 }
 
 static void write_diagnostic(const struct dsn *d, const struct dsn_recipient *r, struct buf *out)
@@ -65,26 +67,85 @@ static void write_diagnostic(const struct dsn *d, const struct dsn_recipient *r,
     field_end(&f);
 }
 
+/* RFC 3464 2.3.1: as the sender gave it, type and all. */
+static void write_orcpt(const struct dsn *d, str_t orcpt, struct buf *out)
+{
+    static const str_t name = STR("Original-Recipient");
+    struct field_clean type, address;
+    char unit[64];
+    str_t rest = orcpt, word;
+    if (!str_cut(&rest, ';', &word) || str_ieq(word, STR("rfc822")) ||
+        str_ieq(word, STR("utf-8")) || word.len + 2 > sizeof unit) {
+        write_address(out, name, rest, d->utf8);
+        return;
+    }
+    word = field_clean_name(&type, word);
+    memcpy(unit, word.ptr, word.len);
+    unit[word.len] = ';';
+    write_typed(out, name, str_of(unit, word.len + 1),
+                field_clean_address(&address, rest, d->utf8));
+}
+
+static str_t action_name(enum dsn_action a)
+{
+    switch (a) {
+    case DSN_FAILED: return STR("failed");
+    case DSN_DELAYED: return STR("delayed");
+    case DSN_DELIVERED: return STR("delivered");
+    case DSN_RELAYED: return STR("relayed");
+    case DSN_EXPANDED: return STR("expanded");
+    }
+    return STR("failed");
+}
+
+/* Within a report of success each recipient has its own. */
+static enum dsn_action action_of(const struct dsn *d, const struct dsn_recipient *r)
+{
+    bool success = d->action != DSN_FAILED && d->action != DSN_DELAYED;
+    bool its_own = r->action != DSN_FAILED && r->action != DSN_DELAYED;
+    return success && its_own ? r->action : d->action;
+}
+
 static void write_recipient(const struct dsn *d, const struct dsn_recipient *r, struct buf *out)
 {
     struct field_clean clean;
     buf_add(out, STR("\r\n"));
-    if (r->original.len > 0)
+    enum dsn_action action = action_of(d, r);
+    if (r->orcpt.len > 0)
+        write_orcpt(d, r->orcpt, out);
+    else if (r->original.len > 0)
         write_address(out, STR("Original-Recipient"), r->original, d->utf8);
     write_address(out, STR("Final-Recipient"), r->final, d->utf8);
-    field_write(out, STR("Action"), d->action == DSN_FAILED ? STR("failed") : STR("delayed"));
-    field_write(out, STR("Status"), status_code(r->status, d->action));
+    field_write(out, STR("Action"), action_name(action));
+    field_write(out, STR("Status"), status_code(r->status, action));
     if (r->remote_mta.len > 0)
         write_typed(out, STR("Remote-MTA"), STR("dns;"), field_clean_name(&clean, r->remote_mta));
     write_diagnostic(d, r, out);
     write_date(out, STR("Last-Attempt-Date"), r->last_attempt_ms);
+    field_write(out, STR("Final-Log-ID"), field_clean_name(&clean, d->queue_id)); /* 2.3.8 */
     if (d->action == DSN_DELAYED) /* must not be in others: RFC 3464 2.3.9 */
         write_date(out, STR("Will-Retry-Until"), d->give_up_ms);
+}
+
+/* Of the message: RFC 3464 2.2.1 must be there if an ENVID was, 2.2.4 may. */
+static void write_origin(const struct dsn *d, struct buf *out)
+{
+    struct field f;
+    struct field_clean clean;
+    if (d->envelope_id.len > 0) {
+        field_begin(&f, out, STR("Original-Envelope-Id"));
+        field_text(&f, d->envelope_id, false);
+        field_end(&f);
+    }
+    if (d->received_from.len > 0)
+        write_typed(out, STR("Received-From-MTA"), STR("dns;"),
+                    field_clean_name(&clean, d->received_from));
 }
 
 void dsn_status_write(const struct dsn *d, struct buf *out)
 {
     struct field_clean clean;
+    write_origin(d, out);
     write_typed(out, STR("Reporting-MTA"), STR("dns;"), field_clean_name(&clean, d->hostname));
     write_date(out, STR("Arrival-Date"), d->arrived_ms);
     field_write(out, STR("X-Postrider-Queue-ID"), field_clean_name(&clean, d->queue_id)); /* 2.4 */

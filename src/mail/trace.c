@@ -2,6 +2,8 @@
  * formatted twice. */
 #include "mail/trace.h"
 
+#include <stdio.h>
+
 #include "mail/date.h"
 #include "mail/field.h"
 
@@ -23,7 +25,7 @@ static void add_clause(struct field *f, str_t keyword, str_t value, str_t tail)
  * there is no such clause. */
 static void add_from(struct field *f, const struct trace_received *t)
 {
-    if (t->client.family == NETADDR_NONE)
+    if (t->client.family == NETADDR_NONE || t->client.family == NETADDR_UNIX)
         return;
     struct field_clean clean;
     char literal[NETADDR_TEXT], known[NETADDR_TEXT + 4] = " (";
@@ -34,19 +36,34 @@ static void add_from(struct field *f, const struct trace_received *t)
     add_clause(f, STR("from "), helo, str_c(known));
 }
 
+/* Users of this machine are known by number alone. */
+static void add_by(struct field *f, const struct trace_received *t)
+{
+    struct field_clean clean;
+    char uid[NETADDR_TEXT + 16] = "";
+    if (t->client.family == NETADDR_UNIX)
+        snprintf(uid, sizeof uid, " (from uid %u)", (unsigned)netaddr_uid(&t->client));
+    add_clause(f, STR("by "), field_clean_name(&clean, t->by), str_c(uid));
+}
+
 bool trace_received_write(const struct trace_received *t, struct buf *out)
 {
     struct field f;
     struct field_clean clean;
     char date[MAIL_DATE_MAX];
-    bool with_for = t->recipient.len > 0;
     field_begin(&f, out, STR("Received"));
     add_from(&f, t);
-    add_clause(&f, STR("by "), field_clean_name(&clean, t->by), STR_NONE);
+    add_by(&f, t);
     add_clause(&f, STR("with "), field_clean_name(&clean, t->protocol), STR_NONE); /* RFC 3848 */
-    add_clause(&f, STR("id "), field_clean_name(&clean, t->id), with_for ? STR_NONE : STR(";"));
+    bool with_for = t->recipient.len > 0, with_tls = t->tls.len > 0;
+    str_t last = STR(";");
+    add_clause(&f, STR("id "), field_clean_name(&clean, t->id),
+               with_for || with_tls ? STR_NONE : last);
     if (with_for)
-        add_clause(&f, STR("for <"), field_clean_address(&clean, t->recipient, true), STR(">;"));
+        add_clause(&f, STR("for <"), field_clean_address(&clean, t->recipient, true),
+                   with_tls ? STR(">") : STR(">;"));
+    if (with_tls) /* RFC 8314 4.3 */
+        add_clause(&f, STR("tls "), field_clean_name(&clean, t->tls), last);
     field_add(&f, str_c(mail_date(t->wall_ms, date)));
     field_end(&f);
     return !out->failed;

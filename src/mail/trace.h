@@ -8,8 +8,9 @@
 
 struct trace_received {
     str_t helo;
-    struct netaddr client;  /* NETADDR_NONE: our own */
+    struct netaddr client;  /* NETADDR_NONE: our own; NETADDR_UNIX: a user of this machine */
     str_t by, protocol, id; /* "ESMTP", queue id */
+    str_t tls;              /* the registered name of the cipher suite (RFC 8314 4.3); or empty */
     str_t recipient;        /* `for`, only when there is one recipient; else empty */
     int64_t wall_ms;
 };

@@ -1,7 +1,8 @@
 /* directory.c: lookups. See directory.h.
  *
  * Everything an ordinary lookup may need is asked for in one multi-get: the domain, the exact
- * address, the address without detail. The catch-all is given as an alias with one target, so that
+ * address, the address without detail (cut at each separator, if there are several: the separator
+ * may be a character of names). The catch-all is given as an alias with one target, so that
  * it needs no further question here. Only <postmaster> without a row of its own, or without a
  * domain, costs one more. */
 #include "post/directory.h"
@@ -9,10 +10,15 @@
 #include "mail/domain.h"
 #include "post/directory_row.h"
 
+enum {
+    LOCAL_MAX = 254, /* octets asked for: what RFC 5321 4.5.3.1.3 leaves of a path */
+    CUTS_MAX = 4,    /* separators looked at, from the left */
+    KEYS_MAX = 2 + CUTS_MAX,
+};
+
 struct question {
     str_t local, domain; /* lower case; the domain in A-labels */
-    str_t base;          /* local without detail; empty: it has none */
-    str_t detail;
+    size_t cut[CUTS_MAX], ncuts;
 };
 
 static str_t lowered(str_t s, struct arena *a)
@@ -25,17 +31,16 @@ static str_t lowered(str_t s, struct arena *a)
 
 static void split_detail(struct question *q, char separator)
 {
-    size_t at;
-    if (separator == '\0' || !str_find(q->local, separator, &at) || at == 0)
-        return;
-    q->base = str_first(q->local, at);
-    q->detail = str_from(q->local, at + 1);
+    q->ncuts = 0;
+    for (size_t i = 1; separator != '\0' && i < q->local.len && q->ncuts < CUTS_MAX; i++)
+        if (q->local.ptr[i] == separator && i <= DIRECTORY_LOCAL_MAX)
+            q->cut[q->ncuts++] = i;
 }
 
 /* RFC 5321 4.5.1: postmaster is there whatever the rows say. */
 static bool is_postmaster(const struct question *q)
 {
-    str_t name = q->base.len > 0 ? q->base : q->local;
+    str_t name = q->ncuts > 0 ? str_first(q->local, q->cut[0]) : q->local;
     return str_eq(name, STR("postmaster"));
 }
 
@@ -82,13 +87,19 @@ static enum store_rc take_catchall(const struct question *q, str_t catchall, str
 static enum store_rc answer(struct store *s, const struct question *q, struct arena *a,
                             struct directory_entry *out)
 {
-    str_t keys[3] = {directory_key_domain(q->domain, a),
-                     directory_key_address(q->domain, q->local, a),
-                     directory_key_address(q->domain, q->base, a)};
+    str_t keys[KEYS_MAX] = {directory_key_domain(q->domain, a)};
+    /* What has no room in a row has none; with a detail it may be longer: VERP, BATV. */
+    bool may_be = q->local.len <= DIRECTORY_LOCAL_MAX;
+    size_t n = 1;
+    if (may_be)
+        keys[n++] = directory_key_address(q->domain, q->local, a);
+    size_t first_cut = n;
+    for (size_t i = q->ncuts; i-- > 0;)
+        keys[n++] = directory_key_address(q->domain, str_first(q->local, q->cut[i]), a);
     if (a->failed)
         return STORE_LIMIT;
-    struct store_value v[3];
-    enum store_rc rc = store_get(s, DIRECTORY_PART, keys, q->base.len > 0 ? 3 : 2, a, v);
+    struct store_value v[KEYS_MAX];
+    enum store_rc rc = store_get(s, DIRECTORY_PART, keys, n, a, v);
     if (rc != STORE_OK)
         return rc;
     struct directory_domain domain;
@@ -99,15 +110,16 @@ static enum store_rc answer(struct store *s, const struct question *q, struct ar
     if (!directory_domain_decode(v[0].value, &domain))
         return STORE_DAMAGED;
     out->kind = DIRECTORY_NONE;
-    if (v[1].present || v[1].rc != STORE_OK)
-        return take_row(&v[1], a, out);
-    if (q->base.len > 0 && (v[2].present || v[2].rc != STORE_OK)) {
-        rc = take_row(&v[2], a, out);
-        out->detail = q->detail;
+    for (size_t i = 1; i < n; i++) {
+        if (!v[i].present && v[i].rc == STORE_OK)
+            continue;
+        rc = take_row(&v[i], a, out);
+        if (i >= first_cut)
+            out->detail = str_from(q->local, q->cut[q->ncuts - 1 - (i - first_cut)] + 1);
         return rc;
     }
     if (is_postmaster(q)) {
-        out->detail = q->detail;
+        out->detail = q->ncuts > 0 ? str_from(q->local, q->cut[0] + 1) : STR_NONE;
         rc = first_account(s, out);
         if (rc != STORE_OK || out->kind == DIRECTORY_ACCOUNT)
             return rc;
@@ -126,7 +138,7 @@ enum store_rc directory_lookup(struct store *s, str_t local, str_t domain, char 
         if (rc != STORE_OK || domain.len == 0)
             return rc;
     }
-    if (local.len == 0 || local.len > DIRECTORY_LOCAL_MAX) {
+    if (local.len == 0 || local.len > LOCAL_MAX) {
         bool ours;
         enum store_rc rc = directory_domain_exists(s, domain, a, &ours);
         out->kind = ours ? DIRECTORY_NONE : DIRECTORY_NOT_OURS;

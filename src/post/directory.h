@@ -3,7 +3,8 @@
  *
  *     dom/DOMAIN             a domain of ours: flags, catch-all target or empty
  *     addr/DOMAIN/LOCAL      an address (local part lower-cased): an account id, or alias targets
- *                            (several addresses)
+ *                            (several addresses), or an account id and where its mail goes on to,
+ *                            or a list's id
  *     acct/ID                an account: its state and name (the login, an address)
  *     login/ADDRESS          account id (big-endian u64) by lower-cased login name: core
  *                            authenticates by it
@@ -11,11 +12,15 @@
  *     first/domain           the domain that was made first: <postmaster> without a domain belongs
  *                            there
  *     gone/ID                a removed account whose mail and password are still to be removed
+ *     list/ID/DOMAIN/LOCAL   a member of a list (mailing_list.h), by its domain; no value
+ *     next/list              the last list id given
+ *     mask/ID/ADDRESS        a masked address of that account: when it was made, and a note (mask.h)
  *
  * Lookup of local@domain: the exact address, then without +detail, then the domain's catch-all
  * (given as an alias with one target); <postmaster> and postmaster@ any of our domains always exist
  * (RFC 5321 4.5.1): without an own row they go to the first account made. Local parts compare
- * without case. Domains are kept in lower-case A-labels and may be given in U-labels everywhere
+ * without case. A local part with several separators is cut where the longest name before one of
+ * them exists. Domains are kept in lower-case A-labels and may be given in U-labels everywhere
  * here (mail/domain.h). Password hashes are not here but in PART_SECRET, which core alone reads. */
 #ifndef POST_DIRECTORY_H
 #define POST_DIRECTORY_H
@@ -26,14 +31,23 @@
 #define DIRECTORY_PART        ((part_t){PART_DIRECTORY, 0})
 #define DIRECTORY_TARGETS_MAX 500 /* of one alias */
 
-enum directory_kind { DIRECTORY_NONE, DIRECTORY_ACCOUNT, DIRECTORY_ALIAS, DIRECTORY_NOT_OURS };
+enum directory_kind {
+    DIRECTORY_NONE,
+    DIRECTORY_ACCOUNT,
+    DIRECTORY_ALIAS,
+    DIRECTORY_NOT_OURS,
+    DIRECTORY_LIST,
+};
 
 struct directory_entry {
     enum directory_kind kind; /* NONE: the domain is ours, the address does not exist */
-    uint64_t account;         /* DIRECTORY_ACCOUNT */
-    str_t detail;             /* what followed the separator */
-    size_t ntargets;          /* DIRECTORY_ALIAS */
-    str_t *targets;           /* local@domain */
+    /* DIRECTORY_ACCOUNT: its id. DIRECTORY_LIST: the list's. DIRECTORY_ALIAS: of an account whose
+     * mail goes on to the targets, its id (`keep`: a copy stays in its mailbox); of others 0. */
+    uint64_t account;
+    bool keep;
+    str_t detail;    /* what followed the separator */
+    size_t ntargets; /* DIRECTORY_ALIAS */
+    str_t *targets;  /* local@domain */
 };
 
 /* One lookup, one round trip. `domain` empty: our first domain (for <postmaster>). */
@@ -65,8 +79,11 @@ enum rc directory_account_add(struct store *s, str_t address, uint64_t *id, stru
 /* The address and the account row. What was its own is then to be removed, and is listed until it
  * is: see directory_gone_next. */
 enum rc directory_account_remove(struct store *s, str_t address, struct err *err);
+/* Of an account: its mail goes on to the targets, and to its own mailbox only if its own address is
+ * among them. */
 enum rc directory_alias_set(struct store *s, str_t address, const str_t *targets, size_t n,
                             struct err *err);
+/* of an account: its mail stays here again */
 enum rc directory_alias_remove(struct store *s, str_t address, struct err *err);
 
 /* The account of exactly this address, as a person writes it; 0: there is none. */
@@ -79,10 +96,16 @@ enum store_rc directory_gone_next(struct store *s, uint64_t *id);
 enum store_rc directory_gone_forget(struct store *s, uint64_t id);
 
 struct directory_row { /* one row of a listing */
-    enum { DIRECTORY_ROW_DOMAIN, DIRECTORY_ROW_ACCOUNT, DIRECTORY_ROW_ALIAS } kind;
+    enum {
+        DIRECTORY_ROW_DOMAIN,
+        DIRECTORY_ROW_ACCOUNT,
+        DIRECTORY_ROW_ALIAS,
+        DIRECTORY_ROW_LIST
+    } kind;
     str_t name; /* domain, or local@domain */
     str_t catchall;
-    uint64_t account;
+    uint64_t account; /* DIRECTORY_ROW_ACCOUNT; DIRECTORY_ROW_LIST: the list's id */
+    bool keep;        /* DIRECTORY_ROW_ALIAS: of an account, which keeps a copy */
     size_t ntargets;
     str_t *targets;
 };

@@ -18,7 +18,7 @@ static enum store_rc find(struct store *s, const struct directory_address *addre
         a->failed ? STORE_LIMIT : store_get1(s, DIRECTORY_PART, key, a, &present, &value);
     if (rc == STORE_OK && present && !directory_entry_decode(value, a, &e))
         return STORE_DAMAGED;
-    *id = e.kind == DIRECTORY_ACCOUNT ? e.account : 0;
+    *id = e.kind == DIRECTORY_LIST ? 0 : e.account;
     return rc;
 }
 

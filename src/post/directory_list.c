@@ -26,14 +26,17 @@ static bool row_account(const struct store_row *r, struct directory_row *out)
            directory_account_decode(r->value, &out->name);
 }
 
-static bool row_alias(const struct store_row *r, struct arena *a, struct directory_row *out,
-                      bool *skip)
+/* An address row of that kind; others are skipped. */
+static bool row_address(const struct store_row *r, enum directory_kind kind, struct arena *a,
+                        struct directory_row *out, bool *skip)
 {
     struct directory_entry e;
     str_t local = str_from(r->key, DIRECTORY_PREFIX_ADDR.len), domain;
     if (r->damaged || !directory_entry_decode(r->value, a, &e) || !str_cut(&local, '/', &domain))
         return false;
-    *skip = e.kind != DIRECTORY_ALIAS;
+    *skip = e.kind != kind;
+    out->account = e.account;
+    out->keep = e.keep;
     out->name = directory_address_text(local, domain, a);
     out->ntargets = e.ntargets;
     out->targets = e.targets;
@@ -57,7 +60,11 @@ static enum store_rc give(int what, const struct store_row *r, struct arena *a,
         break;
     case DIRECTORY_ROW_ALIAS:
         out.kind = DIRECTORY_ROW_ALIAS;
-        good = row_alias(r, a, &out, &skip);
+        good = row_address(r, DIRECTORY_ALIAS, a, &out, &skip);
+        break;
+    case DIRECTORY_ROW_LIST:
+        out.kind = DIRECTORY_ROW_LIST;
+        good = row_address(r, DIRECTORY_LIST, a, &out, &skip);
         break;
     default: return STORE_LIMIT;
     }
@@ -72,7 +79,8 @@ enum store_rc directory_list(struct store *s, int what,
 {
     static const str_t prefixes[] = {[DIRECTORY_ROW_DOMAIN] = {"dom/", 4},
                                      [DIRECTORY_ROW_ACCOUNT] = {"acct/", 5},
-                                     [DIRECTORY_ROW_ALIAS] = {"addr/", 5}};
+                                     [DIRECTORY_ROW_ALIAS] = {"addr/", 5},
+                                     [DIRECTORY_ROW_LIST] = {"addr/", 5}};
     if (what < 0 || (size_t)what >= sizeof prefixes / sizeof *prefixes)
         return STORE_LIMIT;
     struct arena a;

@@ -8,6 +8,8 @@ enum {
     ROW_VERSION = 1,
     LABEL_MAX = 63, /* RFC 1035 2.3.4 */
     ACCOUNT_ACTIVE = 0,
+    /* on disk: an account whose mail goes on elsewhere (in memory an alias that has an account) */
+    KIND_FORWARD = 5,
 };
 
 /* RFC 5322 3.2.3 atext, and any non-ASCII byte (RFC 6532 3.2). */
@@ -98,7 +100,7 @@ str_t directory_address_text(str_t local, str_t domain, struct arena *a)
     if (is_dot_atom(local))
         return arena_fmt(a, STR_FMT "@" STR_FMT, STR_ARG(local), STR_ARG(domain));
     struct buf b;
-    buf_init(&b, DIRECTORY_ADDRESS_MAX);
+    buf_init(&b, DIRECTORY_TEXT_MAX);
     buf_addc(&b, '"');
     for (size_t i = 0; i < local.len; i++) {
         if (local.ptr[i] == '"' || local.ptr[i] == '\\')
@@ -109,6 +111,21 @@ str_t directory_address_text(str_t local, str_t domain, struct arena *a)
     str_t text = b.failed ? STR_NONE : arena_dup(a, buf_str(&b));
     buf_free(&b);
     return text;
+}
+
+str_t directory_unquoted(str_t local, struct arena *a)
+{
+    if (local.len < 2 || !str_starts(local, STR("\"")) || !str_ends(local, STR("\"")))
+        return local;
+    local = str_of(local.ptr + 1, local.len - 2);
+    char *to = arena_alloc(a, local.len + 1);
+    size_t n = 0;
+    for (size_t i = 0; to != NULL && i < local.len; i++) {
+        if (local.ptr[i] == '\\' && i + 1 < local.len)
+            i++;
+        to[n++] = local.ptr[i];
+    }
+    return str_of(to, n);
 }
 
 /* ---- keys ---- */
@@ -154,6 +171,17 @@ static str_t key_id(str_t prefix, uint64_t id, struct arena *a)
     return key_join(prefix, str_of(be, sizeof be), '\0', STR_NONE, a);
 }
 
+str_t directory_key_mask(uint64_t account, str_t address, struct arena *a)
+{
+    return key_join(key_id(DIRECTORY_PREFIX_MASK, account, a), address, '\0', STR_NONE, a);
+}
+
+str_t directory_key_member(uint64_t list, str_t domain, str_t local, struct arena *a)
+{
+    str_t prefix = key_id(DIRECTORY_PREFIX_LIST, list, a);
+    return domain.len > 0 ? key_join(prefix, domain, '/', local, a) : prefix;
+}
+
 str_t directory_key_account(uint64_t id, struct arena *a)
 {
     return key_id(DIRECTORY_PREFIX_ACCT, id, a);
@@ -197,10 +225,15 @@ bool directory_domain_decode(str_t value, struct directory_domain *out)
 
 bool directory_entry_encode(const struct directory_entry *e, struct buf *out)
 {
+    bool forward = e->kind == DIRECTORY_ALIAS && e->account != 0;
     buf_u8(out, ROW_VERSION);
-    buf_u8(out, (uint8_t)e->kind);
-    if (e->kind == DIRECTORY_ACCOUNT)
+    buf_u8(out, forward ? KIND_FORWARD : (uint8_t)e->kind);
+    if (e->kind == DIRECTORY_ACCOUNT || e->kind == DIRECTORY_LIST)
         return buf_u64(out, e->account);
+    if (forward) {
+        buf_u64(out, e->account);
+        buf_u8(out, e->keep);
+    }
     buf_u16(out, (uint16_t)e->ntargets);
     for (size_t i = 0; i < e->ntargets; i++)
         buf_str16(out, e->targets[i]);
@@ -214,9 +247,17 @@ bool directory_entry_decode(str_t value, struct arena *a, struct directory_entry
     if (cursor_u8(&c) != ROW_VERSION)
         return false;
     uint8_t kind = cursor_u8(&c);
-    if (kind == DIRECTORY_ACCOUNT) {
+    if (kind == DIRECTORY_ACCOUNT || kind == DIRECTORY_LIST) {
         out->account = cursor_u64(&c);
-    } else if (kind == DIRECTORY_ALIAS) {
+    } else if (kind == DIRECTORY_ALIAS || kind == KIND_FORWARD) {
+        if (kind == KIND_FORWARD) {
+            out->account = cursor_u64(&c);
+            uint8_t keep = cursor_u8(&c);
+            out->keep = keep == 1;
+            if (keep > 1 || out->account == 0)
+                return false;
+            kind = DIRECTORY_ALIAS;
+        }
         out->ntargets = cursor_u16(&c);
         if (out->ntargets == 0 || out->ntargets > DIRECTORY_TARGETS_MAX)
             return false;

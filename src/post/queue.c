@@ -10,7 +10,8 @@
 #include "base/codec.h"
 #include "base/cursor.h"
 
-enum { MESSAGE_VERSION = 1, DELIVERY_VERSION = 1 };
+/* Version 1 is read too (what it lacks is empty), 2 is written. */
+enum { MESSAGE_VERSION = 2, DELIVERY_VERSION = 2, FIRST_VERSION = 1 };
 
 enum { /* flags of a message row */
        M_8BIT = 1,
@@ -18,9 +19,15 @@ enum { /* flags of a message row */
        M_BOUNCE = 4,
        M_SINGLE = 8,
        M_LAST_RESORT = 16,
-       M_ALL = 31,
+       M_BINARY = 32,
+       M_REQUIRETLS = 64,
+       M_AUTO = 128,
 };
-enum { D_WARNED = 1, D_ALL = 1 };
+enum { /* more flags of a message row */
+       N_BY_TRACE = 1,
+       N_ALL = 1,
+};
+enum { D_WARNED = 1, D_SENDER = 2, D_BY_TOLD = 4, D_LIST = 8, D_ALL = 15 };
 enum { R_UTF8 = 1, R_ALL = 1 };
 
 /* ---- ids ---- */
@@ -139,7 +146,8 @@ bool queue_message_encode(const struct queue_message *m, struct buf *out)
     buf_u8(out, MESSAGE_VERSION);
     buf_u8(out, (uint8_t)((m->body_8bit ? M_8BIT : 0) | (m->smtputf8 ? M_SMTPUTF8 : 0) |
                           (m->bounce ? M_BOUNCE : 0) | (m->single ? M_SINGLE : 0) |
-                          (m->last_resort ? M_LAST_RESORT : 0)));
+                          (m->last_resort ? M_LAST_RESORT : 0) | (m->body_binary ? M_BINARY : 0) |
+                          (m->requiretls ? M_REQUIRETLS : 0) | (m->auto_submitted ? M_AUTO : 0)));
     buf_u64(out, (uint64_t)m->arrived_ms);
     buf_u64(out, m->size);
     buf_u32(out, m->chunks);
@@ -149,15 +157,44 @@ bool queue_message_encode(const struct queue_message *m, struct buf *out)
     buf_str16(out, str_first(m->helo, QUEUE_TEXT_MAX));
     buf_str16(out, str_first(m->protocol, QUEUE_TEXT_MAX));
     buf_str16(out, str_first(m->envelope_id, QUEUE_TEXT_MAX));
+    buf_u8(out, m->by_trace ? N_BY_TRACE : 0);
+    buf_u8(out, (uint8_t)m->ret);
+    buf_u8(out, (uint8_t)m->by);
+    buf_u8(out, (uint8_t)m->priority);
+    buf_u64(out, (uint64_t)m->deliver_by_ms);
+    buf_u64(out, (uint64_t)m->release_ms);
+    buf_u64(out, m->account);
+    buf_str16(out, str_first(m->source, QUEUE_TEXT_MAX));
     return !out->failed;
+}
+
+static bool priority_ok(int8_t p)
+{
+    return p >= -QUEUE_PRIORITY_MAX && p <= QUEUE_PRIORITY_MAX;
+}
+
+/* What version 2 added. */
+static bool message_more(struct cursor *c, struct arena *a, struct queue_message *out)
+{
+    uint8_t flags = cursor_u8(c), ret = cursor_u8(c), by = cursor_u8(c);
+    out->by_trace = flags & N_BY_TRACE;
+    out->ret = (enum queue_ret)ret;
+    out->by = (enum queue_by)by;
+    out->priority = (int8_t)cursor_u8(c);
+    out->deliver_by_ms = (int64_t)cursor_u64(c);
+    out->release_ms = (int64_t)cursor_u64(c);
+    out->account = cursor_u64(c);
+    out->source = arena_dup(a, cursor_str16(c));
+    return (flags & ~N_ALL) == 0 && ret <= QUEUE_RET_HDRS && by <= QUEUE_BY_RETURN &&
+           priority_ok(out->priority);
 }
 
 bool queue_message_decode(str_t value, queue_id_t id, struct arena *a, struct queue_message *out)
 {
     struct cursor c = cursor_of(value);
-    if (cursor_u8(&c) != MESSAGE_VERSION)
+    uint8_t version = cursor_u8(&c), flags = cursor_u8(&c);
+    if (version != MESSAGE_VERSION && version != FIRST_VERSION)
         return false;
-    uint8_t flags = cursor_u8(&c);
     *out = (struct queue_message){
         .id = id,
         .body_8bit = flags & M_8BIT,
@@ -165,6 +202,9 @@ bool queue_message_decode(str_t value, queue_id_t id, struct arena *a, struct qu
         .bounce = flags & M_BOUNCE,
         .single = flags & M_SINGLE,
         .last_resort = flags & M_LAST_RESORT,
+        .body_binary = flags & M_BINARY,
+        .requiretls = flags & M_REQUIRETLS,
+        .auto_submitted = flags & M_AUTO,
     };
     out->arrived_ms = (int64_t)cursor_u64(&c);
     out->size = cursor_u64(&c);
@@ -175,7 +215,9 @@ bool queue_message_decode(str_t value, queue_id_t id, struct arena *a, struct qu
     out->helo = arena_dup(a, cursor_str16(&c));
     out->protocol = arena_dup(a, cursor_str16(&c));
     out->envelope_id = arena_dup(a, cursor_str16(&c));
-    return cursor_end(&c) && (flags & ~M_ALL) == 0 && !a->failed;
+    if (version > FIRST_VERSION && !message_more(&c, a, out))
+        return false;
+    return cursor_end(&c) && !a->failed;
 }
 
 /* ---- the delivery row ---- */
@@ -191,52 +233,78 @@ bool queue_delivery_encode(const struct queue_delivery *d, struct buf *out)
     must(d->nrcpt > 0 && d->nrcpt <= QUEUE_GROUP);
     buf_u8(out, DELIVERY_VERSION);
     buf_u8(out, (uint8_t)d->state);
-    buf_u8(out, d->warned ? D_WARNED : 0);
+    buf_u8(out, (uint8_t)((d->warned ? D_WARNED : 0) | (d->has_sender ? D_SENDER : 0) |
+                          (d->by_told ? D_BY_TOLD : 0) | (d->list ? D_LIST : 0)));
     buf_u64(out, (uint64_t)d->next_ms);
     buf_str16(out, d->domain);
+    buf_u8(out, (uint8_t)d->priority);
+    buf_str16(out, d->via);
+    buf_str16(out, str_first(d->source, QUEUE_TEXT_MAX));
     buf_u32(out, d->attempts);
     buf_u64(out, (uint64_t)d->arrived_ms);
     buf_str16(out, str_first(d->reason, QUEUE_REPLY_MAX));
+    buf_str16(out, d->sender);
     buf_u16(out, (uint16_t)d->nrcpt);
     for (size_t i = 0; i < d->nrcpt; i++) {
         buf_u8(out, d->rcpt[i].utf8 ? R_UTF8 : 0);
         buf_str16(out, d->rcpt[i].address);
         buf_str16(out, d->rcpt[i].original);
+        buf_str16(out, d->rcpt[i].orcpt);
+        buf_u8(out, d->rcpt[i].notify);
     }
     return !out->failed;
 }
 
 /* The fields a schedule needs come first: queue_due_decode stops here. */
-static bool delivery_head(struct cursor *c, struct queue_due *out, bool *warned)
+struct delivery_head {
+    uint8_t version, flags;
+};
+
+static bool delivery_head(struct cursor *c, struct queue_due *out, struct delivery_head *head)
 {
-    if (cursor_u8(c) != DELIVERY_VERSION)
-        return false;
-    uint8_t state = cursor_u8(c), flags = cursor_u8(c);
-    if (state >= QUEUE_STATES || (flags & ~D_ALL) != 0)
+    head->version = cursor_u8(c);
+    uint8_t state = cursor_u8(c);
+    head->flags = cursor_u8(c);
+    if ((head->version != DELIVERY_VERSION && head->version != FIRST_VERSION) ||
+        state >= QUEUE_STATES || (head->flags & ~D_ALL) != 0)
         return false;
     out->state = (enum queue_state)state;
-    *warned = flags & D_WARNED;
     out->next_ms = (int64_t)cursor_u64(c);
     out->domain = cursor_str16(c);
-    return !c->failed;
+    out->priority = 0;
+    out->via = out->source = STR_NONE;
+    if (head->version > FIRST_VERSION) {
+        out->priority = (int8_t)cursor_u8(c);
+        out->via = cursor_str16(c);
+        out->source = cursor_str16(c);
+    }
+    return !c->failed && priority_ok(out->priority);
 }
 
 bool queue_due_decode(str_t key, str_t value, struct queue_due *out)
 {
-    bool warned;
+    struct delivery_head head;
     struct cursor c = cursor_of(value);
     return queue_key_delivery_parse(key, &out->id, &out->n, &out->local) &&
-           delivery_head(&c, out, &warned);
+           delivery_head(&c, out, &head);
 }
 
 bool queue_delivery_decode(str_t key, str_t value, struct arena *a, struct queue_delivery *out)
 {
     struct queue_due due;
+    struct delivery_head head;
     struct cursor c = cursor_of(value);
     *out = (struct queue_delivery){0};
     if (!queue_key_delivery_parse(key, &due.id, &due.n, &due.local) ||
-        !delivery_head(&c, &due, &out->warned))
+        !delivery_head(&c, &due, &head))
         return false;
+    out->warned = head.flags & D_WARNED;
+    out->has_sender = head.flags & D_SENDER;
+    out->by_told = head.flags & D_BY_TOLD;
+    out->list = head.flags & D_LIST;
+    out->priority = due.priority;
+    out->via = arena_dup(a, due.via);
+    out->source = arena_dup(a, due.source);
     out->id = due.id;
     out->n = due.n;
     out->local = due.local;
@@ -246,6 +314,8 @@ bool queue_delivery_decode(str_t key, str_t value, struct arena *a, struct queue
     out->attempts = cursor_u32(&c);
     out->arrived_ms = (int64_t)cursor_u64(&c);
     out->reason = arena_dup(a, cursor_str16(&c));
+    if (head.version > FIRST_VERSION)
+        out->sender = arena_dup(a, cursor_str16(&c));
     out->nrcpt = cursor_u16(&c);
     if (c.failed || out->nrcpt == 0 || out->nrcpt > QUEUE_GROUP)
         return false;
@@ -259,6 +329,10 @@ bool queue_delivery_decode(str_t key, str_t value, struct arena *a, struct queue
         out->rcpt[i].utf8 = flags & R_UTF8;
         out->rcpt[i].address = arena_dup(a, cursor_str16(&c));
         out->rcpt[i].original = arena_dup(a, cursor_str16(&c));
+        if (head.version > FIRST_VERSION) {
+            out->rcpt[i].orcpt = arena_dup(a, cursor_str16(&c));
+            out->rcpt[i].notify = cursor_u8(&c);
+        }
     }
     return cursor_end(&c) && !a->failed;
 }

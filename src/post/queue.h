@@ -14,6 +14,14 @@
  *     dl/ID/n         a delivery to local addresses           } to get the message. Gone = done
  *                     with.
  *     t/ID/time,n,…   what happened (queue_event.h): each attempt, bounce, expansion, hold …
+ *     etrn/DOMAIN     somebody who may has asked that mail for this domain (lower case, A-labels)
+ *                     be tried now (RFC 1985); no value. mx puts it; courier watches, makes the
+ *                     destination due and deletes it
+ *     b/DOMAIN        why a destination waits (queue_wait.h)
+ *     s/ADDRESS       it does not exist: not tried again for a while (queue_suppress.h)
+ *     etrn/DOMAIN     somebody asked for that domain's mail now (RFC 1985): put by mx with any
+ *                     value, A-labels in lower case; courier makes all of the domain due and
+ *                     deletes it
  *     lease/courier, lease/local   epochs of the two that work on deliveries
  *
  * Content over one chunk is written ahead in lazy batches; the last batch (rest of the content, m,
@@ -35,9 +43,11 @@
 
 #define QUEUE_PART ((part_t){PART_QUEUE, 0})
 /* recipients in one delivery: what every server must take (RFC 5321 4.5.3.1.8) */
-#define QUEUE_GROUP     100
-#define QUEUE_ID_TEXT   17   /* 16 characters and NUL */
-#define QUEUE_REPLY_MAX 4096 /* bytes kept of what a peer said last */
+#define QUEUE_GROUP 100
+/* … and bytes of them (queue_rcpt_bytes): a row fits a value, with all else at its longest */
+#define QUEUE_GROUP_BYTES 49152
+#define QUEUE_ID_TEXT     17   /* 16 characters and NUL */
+#define QUEUE_REPLY_MAX   4096 /* bytes kept of what a peer said last */
 /* an address: 64 @ 255 (RFC 5321 4.5.3.1); with UTF-8 counted in octets all the same */
 #define QUEUE_PATH_MAX 320
 #define QUEUE_TEXT_MAX 512 /* client, helo, protocol, envelope id: each is cut here */
@@ -53,6 +63,20 @@ static inline bool queue_id_eq(queue_id_t a, queue_id_t b)
 {
     return memcmp(a.b, b.b, sizeof a.b) == 0;
 }
+
+/* RFC 3461 4.1, as bits; 0: NOTIFY was not given, which means FAILURE and DELAY (4.1). */
+enum queue_notify {
+    QUEUE_NOTIFY_NEVER = 1, /* alone */
+    QUEUE_NOTIFY_SUCCESS = 2,
+    QUEUE_NOTIFY_FAILURE = 4,
+    QUEUE_NOTIFY_DELAY = 8,
+};
+enum queue_ret { QUEUE_RET_ANY, QUEUE_RET_FULL, QUEUE_RET_HDRS }; /* RFC 3461 4.3 */
+/* RFC 2852: what happens when deliver_by_ms has passed. NOTIFY: a delay report, delivery goes on;
+ * RETURN: it fails with 5.4.7. */
+enum queue_by { QUEUE_BY_NONE, QUEUE_BY_NOTIFY, QUEUE_BY_RETURN };
+/* RFC 6710: -9 … 9, 0 is normal */
+#define QUEUE_PRIORITY_MAX 9
 
 struct queue_message {
     queue_id_t id;
@@ -70,14 +94,36 @@ struct queue_message {
     str_t reverse_path;   /* local@domain as smtp_path_text writes it; "" is <> */
     str_t client;         /* where from: "192.0.2.1:4711", "local" for our own */
     str_t helo, protocol; /* "ESMTP", "LMTP" … (RFC 3848) */
-    str_t envelope_id;    /* RFC 3461 ENVID, later */
+    str_t envelope_id;    /* RFC 3461 ENVID, decoded from xtext; or empty */
+    bool body_binary;     /* BODY=BINARYMIME: lines of any form, NUL; RFC 3030 */
+    bool requiretls;      /* RFC 8689: each hop over TLS with a name that was verified */
+    bool auto_submitted;  /* has Auto-Submitted other than "no": no delay is told (RFC 3834) */
+    bool by_trace;        /* RFC 2852 4.1.4: DELIVERBY's T */
+    enum queue_ret ret;
+    enum queue_by by;
+    int8_t priority;       /* MT-PRIORITY */
+    int64_t deliver_by_ms; /* wall clock; with `by` */
+    int64_t release_ms;    /* RFC 4865: not delivered before (wall clock); 0: at once */
+    uint64_t account;      /* who submitted it after AUTH; 0: nobody */
+    /* Whom a fair share is counted for: "a/ACCOUNT", "n/192.0.2.0/24", "u/UID"; empty: our own
+     * mail. Deliveries carry it too. */
+    str_t source;
 };
 
 struct queue_rcpt {
     str_t address;  /* local@domain as smtp_path_text writes it */
     str_t original; /* as first given, if an alias made this one of it; else empty */
+    str_t orcpt;    /* RFC 3461 ORCPT: "rfc822;user@example.org", xtext decoded; or empty */
+    uint8_t notify; /* enum queue_notify; 0: not given */
     bool utf8;
 };
+
+/* What it takes in a delivery row. */
+static inline size_t queue_rcpt_bytes(const struct queue_rcpt *r)
+{
+    enum { FIXED = 8 }; /* flags, three lengths, notify */
+    return FIXED + r->address.len + r->original.len + r->orcpt.len;
+}
 
 enum queue_state { QUEUE_READY, QUEUE_HELD, QUEUE_STATES };
 const char *queue_state_name(enum queue_state state); /* "ready", "held" */
@@ -87,25 +133,40 @@ struct queue_delivery {
     uint16_t n;
     bool local;
     enum queue_state state;
-    bool warned; /* the sender was told of the delay */
+    bool warned;  /* the sender was told of the delay */
+    bool by_told; /* … and that the time of DELIVERBY has passed */
     uint32_t attempts;
     int64_t arrived_ms; /* of the message: when to warn and give up */
     int64_t next_ms;    /* wall clock: not before */
     str_t domain;       /* remote: lower case, what the route is looked up by */
     str_t reason;       /* why it waits: the last reply or error, printable */
+    /* Where to instead of by the domain: a route in the words of post/route.h, from a table or the
+     * operator; empty: by the domain. Of a local delivery: how far a list was sent, or through
+     * which lists it came (roles/local/list_turn.c). */
+    str_t via;
+    /* The reverse-path of this delivery where it is another than the message's (SRS of a forward,
+     * VERP); has_sender tells it from <>. */
+    str_t sender;
+    bool has_sender;
+    /* From a list to its members: a message of its own to whoever asked for reports (RFC 3461
+     * 5.2.7.1): neither ENVID nor RET goes with it. */
+    bool list;
+    int8_t priority; /* the message's */
+    str_t source;    /* the message's */
     size_t nrcpt;
     struct queue_rcpt *rcpt;
 };
 
 /* What a schedule needs of a delivery row, taken out without an arena. `domain` points into the
- * value. */
+ * value; so do `via` and `source`. */
 struct queue_due {
     queue_id_t id;
     uint16_t n;
     bool local;
     enum queue_state state;
     int64_t next_ms;
-    str_t domain;
+    str_t domain, via, source;
+    int8_t priority;
 };
 
 /* ---- records (version byte first; decoders take anything and never overrun) ---- */
@@ -143,6 +204,12 @@ enum store_rc queue_in_write(struct queue_in *in, str_t bytes);
 struct queue_in_rcpt {
     str_t address, domain;
     bool local, utf8;
+    uint8_t notify;
+    bool hold;      /* begins as QUEUE_HELD, with `reason` */
+    str_t original; /* as in struct queue_rcpt */
+    str_t orcpt, via, reason;
+    str_t sender; /* as in struct queue_delivery */
+    bool has_sender;
 };
 enum store_rc queue_in_commit(struct queue_in *in, struct queue_message *m,
                               const struct queue_in_rcpt *rcpt, size_t n);

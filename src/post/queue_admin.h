@@ -6,6 +6,7 @@
 #ifndef POST_QUEUE_ADMIN_H
 #define POST_QUEUE_ADMIN_H
 
+#include "post/bounce_class.h"
 #include "post/queue.h"
 #include "post/queue_event.h"
 
@@ -13,10 +14,18 @@
 struct queue_filter {
     bool by_id;
     queue_id_t id;
-    str_t domain; /* of the destination or of a recipient; in A-labels, any case */
-    str_t sender; /* the reverse-path, any case; "<>" for bounces */
+    str_t domain;    /* of the destination or of a recipient; in A-labels, any case */
+    str_t sender;    /* the reverse-path, any case; "<>" for bounces; "@domain": of that domain */
+    str_t recipient; /* any case; also as first given */
+    bool by_account; /* who submitted it after AUTH */
+    uint64_t account;
+    str_t source; /* struct queue_message.source */
+    str_t reason; /* in the reason, any case … */
+    bool by_class;
+    enum bounce_class class; /* … or what kind of reason it is */
     bool by_state;
     enum queue_state state;
+    int64_t before_ms; /* arrived before then (wall clock); 0: whenever */
 };
 
 struct queue_item {
@@ -30,7 +39,7 @@ struct queue_item {
 };
 /* Return false to stop. What it is given lives during the call. */
 typedef bool queue_item_fn(void *user, const struct queue_item *item);
-/* Every delivery that matches, local ones first, each kind oldest message first. */
+/* Every delivery that matches, oldest message first. */
 enum store_rc queue_list(struct store *s, const struct queue_filter *f, queue_item_fn *fn,
                          void *user);
 
@@ -42,11 +51,17 @@ enum queue_change {
     /* and the sender is told: 5.7.0, removed by the postmaster. Damaged deliveries cannot be
      * bounced; QUEUE_REMOVE removes them */
     QUEUE_BOUNCE,
+    /* to another host, by a route's words (post/route.h), or by the domain again; and due now. Not for
+     * local deliveries */
+    QUEUE_ROUTE,
 };
 /* Changes all that match; *changed counts deliveries that really changed. Stops at the first
  * failure of the store. `hostname` is for bounces. */
 enum store_rc queue_change(struct env *env, str_t hostname, const struct queue_filter *f,
                            enum queue_change what, size_t *changed);
+/* QUEUE_ROUTE; `words` empty: by the domain. They are not checked here. */
+enum store_rc queue_reroute(struct env *env, const struct queue_filter *f, str_t words,
+                            size_t *changed);
 
 /* The whole story of one message. */
 struct queue_story {

@@ -11,7 +11,7 @@ enum queue_bounce_rc queue_bounce_kind(const struct queue_message *m, enum dsn_a
 {
     if (m->reverse_path.len > 0)
         return QUEUE_BOUNCE_MADE;
-    if (action == DSN_DELAYED)
+    if (action != DSN_FAILED)
         return QUEUE_BOUNCE_NONE;
     return m->last_resort ? QUEUE_BOUNCE_DROPPED : QUEUE_BOUNCE_MADE;
 }
@@ -41,6 +41,9 @@ static bool content_write(const struct queue_bounce *q, str_t to, int64_t now_ms
         .n = q->n,
         .original_header = q->header,
         .utf8 = q->m->smtputf8,
+        .envelope_id = q->m->envelope_id,
+        .whole = q->whole,
+        .may_8bit = q->m->body_8bit,
     };
     return dsn_write(&d, out);
 }
@@ -53,6 +56,8 @@ static bool rows_put(const struct queue_message *m, str_t to, str_t content, str
                                .local = true,
                                .arrived_ms = m->arrived_ms,
                                .next_ms = m->arrived_ms,
+                               .priority = m->priority,
+                               .source = m->source,
                                .nrcpt = 1,
                                .rcpt = &rcpt};
     struct buf v;
@@ -84,7 +89,11 @@ enum queue_bounce_rc queue_bounce_add(struct env *env, const struct queue_bounce
         .bounce = true,
         .single = true,
         .last_resort = last_resort,
+        .requiretls = q->m->requiretls,
+        .auto_submitted = true, /* as its header says: no delay is told */
         .next_n = 1,
+        .priority = q->m->priority,
+        .source = q->m->source,
         .client = STR("local"),
         .protocol = STR("local"),
     };

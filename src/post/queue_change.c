@@ -1,4 +1,4 @@
-/* queue_change.c: hold, release, retry and remove by hand. See queue_admin.h.
+/* queue_change.c: hold, release, retry, re-route and remove by hand. See queue_admin.h.
  *
  * Rows are changed in groups, one batch each; a group that meets a delivery under way is done again
  * one by one, each with its row read anew. What only the operator does needs no lease; that nobody
@@ -18,6 +18,7 @@ struct change {
     struct env *env;
     str_t hostname;
     enum queue_change what;
+    str_t via; /* QUEUE_ROUTE */
     size_t changed;
 };
 
@@ -29,6 +30,7 @@ static enum queue_event_kind kind_of(enum queue_change what)
     case QUEUE_RETRY: return QUEUE_EVENT_RETRY;
     case QUEUE_HOLD: return QUEUE_EVENT_HELD;
     case QUEUE_RELEASE: return QUEUE_EVENT_RELEASED;
+    case QUEUE_ROUTE: return QUEUE_EVENT_ROUTED;
     case QUEUE_REMOVE:
     case QUEUE_BOUNCE: break;
     }
@@ -41,6 +43,7 @@ static bool applies(const struct change *c, const struct queue_listed *l)
     case QUEUE_RETRY: return l->readable && l->d.state == QUEUE_READY;
     case QUEUE_HOLD: return l->readable && l->d.state == QUEUE_READY;
     case QUEUE_RELEASE: return l->readable && l->d.state == QUEUE_HELD;
+    case QUEUE_ROUTE: return l->readable && !l->d.local && !str_eq(l->d.via, c->via);
     case QUEUE_REMOVE: return true;
     case QUEUE_BOUNCE: break;
     }
@@ -57,17 +60,28 @@ static bool bounce_add(struct change *c, const struct queue_listed *l, struct st
                                    &present, &header);
     if (r == NULL)
         return false;
-    for (size_t i = 0; i < l->d.nrcpt; i++)
-        r[i] =
-            (struct dsn_recipient){.final = l->d.rcpt[i].address,
-                                   .original = l->d.rcpt[i].original,
+    size_t n = 0;
+    for (size_t i = 0; i < l->d.nrcpt; i++) {
+        const struct queue_rcpt *to = &l->d.rcpt[i];
+        if (to->notify != 0 && (to->notify & QUEUE_NOTIFY_FAILURE) == 0)
+            continue; /* who sent it wants no such report (RFC 3461 4.1) */
+        r[n++] =
+            (struct dsn_recipient){.final = to->address,
+                                   .original = to->original,
+                                   .orcpt = to->orcpt,
                                    .status = STR("5.7.0"),
                                    .diagnostic = STR("removed from the queue by the postmaster")};
+    }
+    struct queue_message m = l->m;
+    if (l->d.has_sender)
+        m.reverse_path = l->d.sender;
+    if (n == 0)
+        return true;
     struct queue_bounce q = {.action = DSN_FAILED,
                              .hostname = c->hostname,
-                             .m = &l->m,
+                             .m = &m,
                              .recipients = r,
-                             .n = l->d.nrcpt,
+                             .n = n,
                              .header = got == STORE_OK && present ? header : STR_NONE};
     enum queue_bounce_rc rc = queue_bounce_add(c->env, &q, b, a, &e->bounce);
     e->bounced = rc == QUEUE_BOUNCE_MADE;
@@ -114,9 +128,18 @@ static bool row_add(struct change *c, const struct queue_listed *l, struct store
     }
     struct queue_delivery d = l->d;
     struct buf value;
-    d.state = c->what == QUEUE_HOLD ? QUEUE_HELD : QUEUE_READY;
+    if (c->what == QUEUE_HOLD)
+        d.state = QUEUE_HELD;
+    else if (c->what == QUEUE_RELEASE)
+        d.state = QUEUE_READY;
+    if (c->what == QUEUE_RELEASE && d.attempts == 0)
+        d.reason = STR_NONE; /* it was why it was held */
+    if (c->what == QUEUE_ROUTE)
+        d.via = e.text = c->via;
     if (c->what != QUEUE_HOLD)
         d.next_ms = e.next_ms = c->env->wall_ms(c->env);
+    if (d.state == QUEUE_HELD)
+        e.next_ms = 0;
     buf_init(&value, STORE_VALUE_MAX);
     bool ok = queue_delivery_encode(&d, &value);
     store_put(b, l->key, arena_dup(a, buf_str(&value)));
@@ -230,6 +253,15 @@ static enum store_rc content_sweep(struct change *c, queue_id_t id)
         rc = store_commit(c->env->store, &b);
     }
     arena_free(&a);
+    return rc;
+}
+
+enum store_rc queue_reroute(struct env *env, const struct queue_filter *f, str_t words,
+                            size_t *changed)
+{
+    struct change c = {.env = env, .what = QUEUE_ROUTE, .via = words};
+    enum store_rc rc = queue_list_pages(env->store, f, change_page, &c);
+    *changed = c.changed;
     return rc;
 }
 

@@ -18,6 +18,7 @@ const char *queue_event_name(enum queue_event_kind k)
     case QUEUE_EVENT_RELEASED: return "released";
     case QUEUE_EVENT_RETRY: return "retry";
     case QUEUE_EVENT_REMOVED: return "removed";
+    case QUEUE_EVENT_ROUTED: return "re-routed";
     case QUEUE_EVENT_KINDS: break;
     }
     return "unknown";

@@ -23,6 +23,7 @@ enum queue_event_kind {
     QUEUE_EVENT_RELEASED,
     QUEUE_EVENT_RETRY,   /* asked for by hand */
     QUEUE_EVENT_REMOVED, /* by hand; `bounce` if the sender was told */
+    QUEUE_EVENT_ROUTED,  /* by hand, to another host: text is the route */
     QUEUE_EVENT_KINDS
 };
 const char *queue_event_name(enum queue_event_kind k); /* "attempt" … */

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/blocking.h"
 #include "post/queue.h"
 
 /* A final batch has room for all of this many delivery rows beside the last chunk; more go ahead.
@@ -100,9 +101,16 @@ static enum store_rc ahead_wait(struct queue_in *in)
     if (w == NULL || !w->under_way)
         return in->rc;
     pthread_mutex_lock(&w->lock);
-    while (!w->finished)
-        pthread_cond_wait(&w->done, &w->lock);
+    bool finished = w->finished;
     pthread_mutex_unlock(&w->lock);
+    if (!finished) {
+        blocking_begin(); /* not under the lock: it may start a thread */
+        pthread_mutex_lock(&w->lock);
+        while (!w->finished)
+            pthread_cond_wait(&w->done, &w->lock);
+        pthread_mutex_unlock(&w->lock);
+        blocking_end();
+    }
     w->under_way = false;
     if (in->rc == STORE_OK)
         in->rc = w->commit.rc;
@@ -204,13 +212,24 @@ void queue_in_abort(struct queue_in *in)
 
 /* ---- the last batch ---- */
 
+/* What a delivery has in common for all its recipients. */
+static int group_order(const struct queue_in_rcpt *a, const struct queue_in_rcpt *b)
+{
+    int by = a->local ? 0 : str_cmp(a->domain, b->domain);
+    by = by != 0 ? by : (int)a->hold - (int)b->hold;
+    by = by != 0 ? by : str_cmp(a->via, b->via);
+    by = by != 0 ? by : (int)a->has_sender - (int)b->has_sender;
+    by = by != 0 ? by : str_cmp(a->sender, b->sender);
+    return by != 0 || !a->hold ? by : str_cmp(a->reason, b->reason);
+}
+
 static int rcpt_order(const void *x, const void *y)
 {
     const struct queue_in_rcpt *a = x, *b = y;
     if (a->local != b->local)
         return a->local ? -1 : 1;
-    int by_domain = a->local ? 0 : str_cmp(a->domain, b->domain);
-    return by_domain != 0 ? by_domain : str_cmp(a->address, b->address);
+    int by = group_order(a, b);
+    return by != 0 ? by : str_cmp(a->address, b->address);
 }
 
 /* A copy in the order of deliveries, domains lower-cased, each address once. */
@@ -246,14 +265,25 @@ static bool row_make(struct arena *a, const struct queue_message *m, uint16_t n,
 {
     struct queue_rcpt rcpt[QUEUE_GROUP];
     for (size_t i = 0; i < ngroup; i++)
-        rcpt[i] = (struct queue_rcpt){.address = group[i].address, .utf8 = group[i].utf8};
+        rcpt[i] = (struct queue_rcpt){.address = group[i].address,
+                                      .utf8 = group[i].utf8,
+                                      .original = group[i].original,
+                                      .orcpt = group[i].orcpt,
+                                      .notify = group[i].notify};
     struct queue_delivery d = {
         .id = m->id,
         .n = n,
         .local = group->local,
         .arrived_ms = m->arrived_ms,
-        .next_ms = m->arrived_ms,
+        .next_ms = m->release_ms > m->arrived_ms ? m->release_ms : m->arrived_ms,
+        .state = group->hold ? QUEUE_HELD : QUEUE_READY,
+        .reason = group->hold ? group->reason : STR_NONE,
         .domain = group->local ? STR_NONE : group->domain,
+        .via = group->via,
+        .sender = group->sender,
+        .has_sender = group->has_sender,
+        .priority = m->priority,
+        .source = m->source,
         .nrcpt = ngroup,
         .rcpt = rcpt,
     };
@@ -266,6 +296,22 @@ static bool row_make(struct arena *a, const struct queue_message *m, uint16_t n,
     return ok && !a->failed;
 }
 
+/* How many from the first on one delivery takes. */
+static size_t group_end(const struct queue_in_rcpt *v, size_t n)
+{
+    size_t end = 0, bytes = 0;
+    while (end < n && end < QUEUE_GROUP && v[end].local == v->local &&
+           group_order(&v[end], v) == 0) {
+        struct queue_rcpt r = {
+            .address = v[end].address, .original = v[end].original, .orcpt = v[end].orcpt};
+        bytes += queue_rcpt_bytes(&r);
+        if (end > 0 && bytes > QUEUE_GROUP_BYTES)
+            break;
+        end++;
+    }
+    return end;
+}
+
 /* All delivery rows. They are numbered from 0 in the order made. 0: no memory, or more than can be
  * numbered. */
 static size_t rows_make(struct arena *a, const struct queue_message *m,
@@ -274,10 +320,7 @@ static size_t rows_make(struct arena *a, const struct queue_message *m,
     struct row *rows = arena_array(a, n, sizeof *rows);
     size_t nrows = 0;
     for (size_t i = 0; rows != NULL && i < n; nrows++) {
-        size_t end = i + 1;
-        while (end < n && end - i < QUEUE_GROUP && v[end].local == v[i].local &&
-               (v[i].local || str_eq(v[end].domain, v[i].domain)))
-            end++;
+        size_t end = i + group_end(v + i, n - i);
         if (nrows > UINT16_MAX / 2 ||
             !row_make(a, m, (uint16_t)nrows, v + i, end - i, &rows[nrows]))
             return 0;

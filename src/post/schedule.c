@@ -1,40 +1,13 @@
 /* schedule.c: what the owner calls. See schedule.h, schedule_impl.h.
  *
- * A destination is in the heap of destinations from birth to death (so that moving it never needs
- * memory): at SCHEDULE_NEVER while it has no waiting entry or no free slot. */
+ * Whatever changes ends with settling the destination: then it, and its site, stand in their lines
+ * as the change has made it. */
+#include "post/schedule.h"
+
 #include <stdlib.h>
 
-#include "base/list.h"
+#include "base/map.h"
 #include "post/schedule_impl.h"
-
-/* ---- retry times ---- */
-
-int64_t schedule_retry_ms(const struct schedule_policy *p, struct env *env, uint32_t attempts)
-{
-    static const uint32_t factor[] = {1, 3, 6, 12, 24, 48}; /* 5, 15, 30 min, 1, 2, 4 h */
-    enum { STEPS = sizeof factor / sizeof *factor };
-    int64_t wait = p->retry_max_s;
-    if (attempts <= STEPS)
-        wait = (int64_t)p->retry_first_s * factor[attempts > 0 ? attempts - 1 : 0];
-    if (wait > p->retry_max_s)
-        wait = p->retry_max_s;
-    wait *= 1000;
-    uint32_t r;
-    env->random(env, &r, sizeof r);
-    int64_t spread = wait / 5; /* ±20 %: what failed together does not come back together */
-    return wait - spread + (int64_t)((uint64_t)r * (uint64_t)(2 * spread + 1) >> 32);
-}
-
-int64_t schedule_delay_ms(const struct schedule_policy *p, int64_t next_ms, int64_t wall_now_ms)
-{
-    int64_t delay;
-    if (__builtin_sub_overflow(next_ms, wall_now_ms, &delay))
-        return 0;
-    int64_t most = (int64_t)p->retry_max_s * 1200 + 1000;
-    /* 68 years: keeps order, and sums far from overflow */
-    int64_t least = -((int64_t)INT32_MAX * 1000);
-    return delay > most ? 0 : delay < least ? least : delay;
-}
 
 /* ---- the whole ---- */
 
@@ -46,12 +19,13 @@ struct schedule *schedule_new(struct env *env, const struct schedule_policy *p)
     s->env = env;
     s->policy = *p;
     s->used = 1; /* index 0 is none */
-    heap_init(&s->wake);
+    s->now_ms = INT64_MIN;
     env->random(env, s->hash_key, sizeof s->hash_key);
     s->nbuckets = s->ndest_buckets = SCHEDULE_BUCKETS;
     s->buckets = calloc(s->nbuckets, sizeof *s->buckets);
     s->dest_buckets = calloc(s->ndest_buckets, sizeof(struct schedule_dest *));
-    if (s->buckets == NULL || s->dest_buckets == NULL) {
+    s->sources = calloc(SCHEDULE_SOURCES, sizeof *s->sources);
+    if (s->buckets == NULL || s->dest_buckets == NULL || s->sources == NULL) {
         schedule_free(s);
         return NULL;
     }
@@ -62,20 +36,32 @@ void schedule_free(struct schedule *s)
 {
     if (s == NULL)
         return;
-    for (uint32_t i = 0; i < s->nslabs; i++)
-        free(s->slabs[i]);
-    free(s->slabs);
     for (size_t i = 0; s->dest_buckets != NULL && i < s->ndest_buckets; i++) {
         while (s->dest_buckets[i] != NULL) {
             struct schedule_dest *d = s->dest_buckets[i];
             s->dest_buckets[i] = d->chain;
+            free(d->gate.rule);
             free(d);
         }
     }
+    for (uint32_t i = 0; i < s->nslabs; i++)
+        free(s->slabs[i]);
+    free(s->slabs);
+    schedule_sites_free(s);
+    schedule_lanes_free(s);
+    free(s->suspends.v);
+    free(s->limits.v);
+    free(s->sources);
     free(s->dest_buckets);
     free(s->buckets);
-    heap_free(&s->wake);
+    heap_free(&s->line.wait);
+    heap_free(&s->line.ready);
     free(s);
+}
+
+void schedule_workers(struct schedule *s, uint32_t workers)
+{
+    s->policy.workers = workers;
 }
 
 size_t schedule_count(const struct schedule *s)
@@ -88,69 +74,118 @@ size_t schedule_bytes(const struct schedule *s)
     return sizeof *s + s->nslabs * sizeof(struct entry) * SCHEDULE_SLAB +
            s->slab_cap * sizeof(struct entry *) + s->nbuckets * sizeof *s->buckets +
            s->ndest_buckets * sizeof(struct schedule_dest *) + s->dest_bytes +
-           s->wake.cap * sizeof *s->wake.v;
+           (s->line.wait.cap + s->line.ready.cap) * sizeof(struct heap_entry *) +
+           s->lane_cap * sizeof *s->lanes + s->nlane_buckets * sizeof *s->lane_buckets +
+           SCHEDULE_SOURCES * sizeof *s->sources +
+           (s->known != NULL ? SCHEDULE_KNOWN * sizeof *s->known : 0);
+}
+
+static void time_is(struct schedule *s, int64_t now_ms)
+{
+    s->now_ms = now_ms > s->now_ms ? now_ms : s->now_ms;
 }
 
 /* ---- changes ---- */
 
-/* Puts it where it belongs in the heap of destinations after any change; frees it when nobody needs
- * it. */
-static void dest_settle(struct schedule *s, struct schedule_dest *d)
+static unsigned source_of(const struct schedule *s, str_t source)
 {
-    if (d->entries == 0 && d->running == 0) {
-        *schedule_dest_link(s, schedule_dest_domain(d)) = d->chain;
-        heap_remove(&s->wake, &d->wake);
-        s->ndest--;
-        s->dest_bytes -= sizeof *d + d->name_len;
-        free(d);
-        return;
-    }
-    int64_t wake = SCHEDULE_NEVER;
-    if (d->root != 0 && d->running < d->limit) {
-        wake = schedule_at(s, d->root)->due_ms;
-        wake = wake > d->not_before_ms ? wake : d->not_before_ms;
-        wake = wake > d->turn_ms ? wake : d->turn_ms;
-    }
-    must(heap_set(&s->wake, &d->wake, wake)); /* it has a place: only moved */
+    return (unsigned)(siphash24(s->hash_key, source) & (SCHEDULE_SOURCES - 1));
 }
 
-static void entry_move(struct schedule *s, uint32_t i, int64_t due_ms)
+static unsigned class_of(int8_t priority)
+{
+    return priority > 0 ? CLASS_HIGH : priority < 0 ? CLASS_LOW : CLASS_NORMAL;
+}
+
+static void entry_out(struct schedule *s, uint32_t i)
 {
     struct entry *e = schedule_at(s, i);
+    if (e->laned)
+        schedule_lane_pull(s, e->dest, i, false);
+    else if (!e->taken)
+        schedule_heap_pull(s, &e->dest->root, i);
+}
+
+/* Its back-off is over. */
+static void wait_ends(struct schedule *s, struct schedule_dest *d)
+{
+    d->gate.not_before_ms = INT64_MIN;
+    if (d->site != NULL) {
+        d->site->gate.not_before_ms = INT64_MIN;
+        schedule_settle_site(s, d->site);
+    }
+}
+
+/* Into the heap of its destination. */
+static void entry_in(struct schedule *s, uint32_t i, int64_t due_ms)
+{
+    struct entry *e = schedule_at(s, i);
+    struct schedule_dest *d = e->dest;
+    e->due_ms = due_ms;
+    schedule_heap_push(s, &d->root, i);
+    schedule_settle(s, d);
+    if (due_ms <= s->now_ms)
+        schedule_overtake(s, d, e->source, e->class);
+}
+
+/* It goes elsewhere from now on: its route was changed. */
+static void entry_redirect(struct schedule *s, struct entry *e, struct schedule_dest *to)
+{
+    struct schedule_dest *from = e->dest;
+    from->entries--;
+    to->entries++;
+    e->dest = to;
+    schedule_settle(s, from);
+}
+
+static void entry_move(struct schedule *s, uint32_t i, struct schedule_dest *to, int64_t due_ms)
+{
+    struct entry *e = schedule_at(s, i);
+    bool same = e->dest == to;
     if (e->taken) {
         e->touched = true;
         e->due_ms = due_ms;
+    } else if (same && e->due_ms == due_ms) {
         return;
+    } else {
+        entry_out(s, i);
     }
-    if (e->due_ms == due_ms)
+    if (!same)
+        entry_redirect(s, e, to);
+    if (e->taken)
         return;
-    if (due_ms < e->due_ms && due_ms <= s->env->mono_ms(s->env))
-        e->dest->not_before_ms = INT64_MIN;
-    schedule_dest_pull(s, e->dest, i);
-    e->due_ms = due_ms;
-    schedule_dest_push(s, e->dest, i);
+    /* By hand. Read again after lost hints it comes out the same, but for the two clocks that were
+     * asked one after the other. */
+    enum { TWITCH_MS = 1000 };
+    int64_t moved = due_ms - e->due_ms;
+    if (due_ms <= s->now_ms && (moved < -TWITCH_MS || moved > TWITCH_MS))
+        wait_ends(s, to);
+    entry_in(s, i, due_ms);
 }
 
-bool schedule_put(struct schedule *s, queue_id_t id, uint16_t n, str_t domain, int64_t due_ms)
+bool schedule_put(struct schedule *s, const struct schedule_item *x)
 {
-    uint32_t i = schedule_entry_find(s, id, n);
-    if (i != 0) {
-        entry_move(s, i, due_ms);
-        dest_settle(s, schedule_at(s, i)->dest);
-        return true;
-    }
-    struct schedule_dest *d = schedule_dest_get(s, domain);
+    time_is(s, s->env->mono_ms(s->env));
+    uint32_t i = schedule_entry_find(s, x->id, x->n);
+    struct schedule_dest *d = schedule_dest_get(s, x->domain, x->via);
     if (d == NULL)
         return false;
-    i = schedule_entry_new(s, id, n);
     if (i != 0) {
-        schedule_at(s, i)->dest = d;
-        schedule_at(s, i)->due_ms = due_ms;
-        d->entries++;
-        schedule_dest_push(s, d, i);
+        entry_move(s, i, d, x->due_ms);
+        return true;
     }
-    dest_settle(s, d);
-    return i != 0;
+    i = schedule_entry_new(s, x->id, x->n);
+    if (i == 0) {
+        schedule_settle(s, d);
+        return false;
+    }
+    struct entry *e = schedule_at(s, i);
+    e->dest = d;
+    e->source = (uint16_t)source_of(s, x->source);
+    e->class = class_of(x->priority) & 3u;
+    d->entries++;
+    entry_in(s, i, x->due_ms);
+    return true;
 }
 
 static void entry_drop(struct schedule *s, uint32_t i)
@@ -158,6 +193,7 @@ static void entry_drop(struct schedule *s, uint32_t i)
     struct schedule_dest *d = schedule_at(s, i)->dest;
     schedule_entry_free(s, i);
     d->entries--;
+    schedule_settle(s, d);
 }
 
 void schedule_remove(struct schedule *s, queue_id_t id, uint16_t n)
@@ -170,36 +206,121 @@ void schedule_remove(struct schedule *s, queue_id_t id, uint16_t n)
         schedule_at(s, i)->due_ms = SCHEDULE_GONE;
         return;
     }
-    struct schedule_dest *d = schedule_at(s, i)->dest;
-    schedule_dest_pull(s, d, i);
+    entry_out(s, i);
     entry_drop(s, i);
-    dest_settle(s, d);
 }
 
-bool schedule_take_more(struct schedule *s, struct schedule_dest *d, int64_t now_ms,
-                        struct schedule_entry *e)
+bool schedule_now(struct schedule *s, str_t domain, int64_t now_ms)
 {
-    uint32_t i = d->root;
-    if (i == 0 || schedule_at(s, i)->due_ms > now_ms)
+    struct schedule_dest *d = schedule_dest_find(s, domain, STR_NONE);
+    time_is(s, now_ms);
+    if (d == NULL)
         return false;
-    schedule_dest_pull(s, d, i);
-    schedule_at(s, i)->taken = true;
-    schedule_at(s, i)->touched = false;
-    *e = (struct schedule_entry){schedule_at(s, i)->id, schedule_at(s, i)->n};
-    dest_settle(s, d);
+    wait_ends(s, d);
+    uint32_t all = schedule_heap_due(s, &d->root, INT64_MAX);
+    while (all != 0) {
+        uint32_t i = all;
+        struct entry *e = schedule_at(s, i);
+        all = e->sibling;
+        e->asked = true;
+        e->due_ms = e->due_ms < s->now_ms ? e->due_ms : s->now_ms;
+        schedule_heap_push(s, &d->root, i);
+    }
+    schedule_settle(s, d);
     return true;
+}
+
+/* ---- taking ---- */
+
+/* Takes it out for a worker, and counts it for its source. */
+static void serve(struct schedule *s, struct pick p, struct schedule_entry *out)
+{
+    struct entry *e = schedule_at(s, p.entry);
+    struct schedule_dest *d = e->dest;
+    if (!p.numbered)
+        p.key = schedule_key(schedule_number_give(s, e->source, e->class), e->class);
+    int64_t number = p.key - schedule_key(0, e->class);
+    s->number = number > s->number ? number : s->number;
+    if (e->laned)
+        schedule_lane_pull(s, d, p.entry, true);
+    else
+        schedule_heap_pull(s, &d->root, p.entry);
+    *out = (struct schedule_entry){e->id, e->n, e->asked};
+    e->taken = true;
+    e->touched = e->asked = false;
+    s->sources[e->source].taken++;
+    s->taken++;
+    schedule_gate_count(&d->gate, s->now_ms);
+    if (d->site != NULL)
+        schedule_gate_count(&d->site->gate, s->now_ms);
+}
+
+/* Its source has its share of the workers: those of others go before it, however they are
+ * numbered. */
+static void defer(struct schedule *s, struct schedule_dest *d, int by)
+{
+    int64_t key =
+        schedule_key(schedule_number(s, d->node.source, d->node.class) + by, d->node.class);
+    must(heap_set(&schedule_line_of(s, d)->ready, &d->node.at, key));
+    if (d->site != NULL)
+        schedule_settle_site(s, d->site);
 }
 
 struct schedule_dest *schedule_take(struct schedule *s, int64_t now_ms,
                                     struct schedule_entry *first)
 {
-    struct heap_entry *h = heap_first(&s->wake);
-    if (h == NULL || h->due_ms > now_ms)
-        return NULL;
-    struct schedule_dest *d = list_entry(h, struct schedule_dest, wake);
-    d->running++;
-    must(schedule_take_more(s, d, now_ms, first));
-    return d;
+    /* Behind so many destinations of sources that have their share nobody is looked for: there is
+     * one of each source among the first few numbers. */
+    enum { DEFERRED_MAX = 64 };
+    struct schedule_dest *d;
+    int deferred = 0;
+    time_is(s, now_ms);
+    while ((d = schedule_first(s)) != NULL && deferred < DEFERRED_MAX) {
+        struct pick p = schedule_pick(s, d);
+        if (p.entry == 0 && p.held) {
+            defer(s, d, ++deferred);
+            continue;
+        }
+        if (p.entry == 0) { /* what it was in turn for is gone */
+            schedule_settle(s, d);
+            continue;
+        }
+        schedule_line_drop(schedule_line_of(s, d), &d->node);
+        serve(s, p, first);
+        d->gate.running++;
+        if (d->site != NULL)
+            d->site->gate.running++;
+        s->running++;
+        schedule_settle(s, d);
+        return d;
+    }
+    return NULL;
+}
+
+/* The next of d that is due, its source's share aside. */
+static uint32_t any_due(const struct schedule *s, const struct schedule_dest *d)
+{
+    for (unsigned class = 0; class < CLASSES; class ++)
+        if (d->lanes[class] != 0)
+            return s->lanes[d->lanes[class]].root;
+    return d->root != 0 && schedule_at(s, d->root)->due_ms <= s->now_ms ? d->root : 0;
+}
+
+bool schedule_take_more(struct schedule *s, struct schedule_dest *d, int64_t now_ms,
+                        struct schedule_entry *e)
+{
+    time_is(s, now_ms);
+    if (schedule_suspended(d) || schedule_rule_from(&d->gate, now_ms) > now_ms ||
+        (d->site != NULL && schedule_rule_from(&d->site->gate, now_ms) > now_ms))
+        return false;
+    struct pick p = schedule_pick(s, d);
+    if (p.entry == 0 && p.held && (s->running < s->policy.workers || schedule_next_ms(s) > now_ms))
+        p.entry = any_due(s, d); /* nobody waits for this worker */
+    if (p.entry == 0)
+        return false;
+    serve(s, p, e);
+    schedule_settle(s, d);
+    return true;
 }
 
 void schedule_done(struct schedule *s, struct schedule_entry e, int64_t due_ms)
@@ -208,57 +329,34 @@ void schedule_done(struct schedule *s, struct schedule_entry e, int64_t due_ms)
     if (i == 0 || !schedule_at(s, i)->taken)
         return;
     struct entry *x = schedule_at(s, i);
-    struct schedule_dest *d = x->dest;
     /* Told meanwhile that the row changed: that is at least as new as what the caller knew, unless
      * the caller ended it. */
     if (x->touched && due_ms != SCHEDULE_GONE)
         due_ms = x->due_ms;
     x->taken = x->touched = false;
-    if (due_ms == SCHEDULE_GONE) {
+    s->sources[x->source].taken--;
+    s->taken--;
+    time_is(s, s->env->mono_ms(s->env));
+    if (due_ms == SCHEDULE_GONE)
         entry_drop(s, i);
-    } else {
-        x->due_ms = due_ms;
-        schedule_dest_push(s, d, i);
-    }
-    dest_settle(s, d);
-}
-
-void schedule_good(struct schedule *s, struct schedule_dest *d)
-{
-    d->failures = 0;
-    d->not_before_ms = INT64_MIN;
-    if (d->limit < s->policy.concurrency_max && ++d->good >= d->limit) {
-        d->limit++;
-        d->good = 0;
-    }
-}
-
-void schedule_bad(struct schedule *s, struct schedule_dest *d, int64_t now_ms)
-{
-    d->good = 0;
-    d->limit = d->limit / 2 > 1 ? d->limit / 2 : 1;
-    /* another connection of the same moment already said so */
-    if (d->not_before_ms > now_ms)
-        return;
-    if (d->failures < UINT16_MAX)
-        d->failures++;
-    /* A message keeps its own times, up to four hours; but a new one finds out within half an hour
-     * that the host is back. */
-    enum { STEPS_MAX = 3 };
-    d->not_before_ms =
-        now_ms +
-        schedule_retry_ms(&s->policy, s->env, d->failures < STEPS_MAX ? d->failures : STEPS_MAX);
+    else
+        entry_in(s, i, due_ms);
 }
 
 void schedule_leave(struct schedule *s, struct schedule_dest *d, int64_t now_ms)
 {
-    d->running--;
-    d->turn_ms = now_ms;
-    dest_settle(s, d);
+    time_is(s, now_ms);
+    d->gate.running--;
+    if (d->site != NULL)
+        d->site->gate.running--;
+    s->running--;
+    schedule_settle(s, d);
 }
 
 int64_t schedule_next_ms(const struct schedule *s)
 {
-    struct heap_entry *h = heap_first(&s->wake);
+    struct heap_entry *h = heap_first(&s->line.wait);
+    if (s->line.ready.n > 0)
+        return s->now_ms;
     return h == NULL ? INT64_MAX : h->due_ms;
 }

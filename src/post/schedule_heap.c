@@ -46,27 +46,54 @@ static uint32_t meld_siblings(struct schedule *s, uint32_t first)
     return root;
 }
 
-void schedule_dest_push(struct schedule *s, struct schedule_dest *d, uint32_t i)
+void schedule_heap_push(struct schedule *s, uint32_t *root, uint32_t i)
 {
     struct entry *e = schedule_at(s, i);
     e->child = e->sibling = e->prev = 0;
-    d->root = meld(s, d->root, i);
-    schedule_at(s, d->root)->prev = 0;
+    *root = meld(s, *root, i);
+    schedule_at(s, *root)->prev = 0;
 }
 
-void schedule_dest_pull(struct schedule *s, struct schedule_dest *d, uint32_t i)
+void schedule_heap_pull(struct schedule *s, uint32_t *root, uint32_t i)
 {
     struct entry *e = schedule_at(s, i);
     uint32_t below = meld_siblings(s, e->child);
-    if (d->root == i) {
-        d->root = below;
+    if (*root == i) {
+        *root = below;
     } else {
         struct entry *before = schedule_at(s, e->prev);
         *(before->child == i ? &before->child : &before->sibling) = e->sibling;
         if (e->sibling != 0)
             schedule_at(s, e->sibling)->prev = e->prev;
-        d->root = meld(s, d->root, below);
-        schedule_at(s, d->root)->prev = 0;
+        *root = meld(s, *root, below);
+        schedule_at(s, *root)->prev = 0;
     }
     e->child = e->sibling = e->prev = 0;
+}
+
+/* What is due is a tree at the top of the heap: each is looked at once, and what hangs below it and
+ * is not due is melded into what stays. */
+uint32_t schedule_heap_due(struct schedule *s, uint32_t *root, int64_t now_ms)
+{
+    uint32_t todo = *root, due = 0, last = 0, stay = 0;
+    while (todo != 0) {
+        uint32_t i = todo;
+        struct entry *e = schedule_at(s, i);
+        todo = e->sibling;
+        e->sibling = e->prev = 0;
+        if (e->due_ms > now_ms) {
+            stay = meld(s, stay, i);
+            continue;
+        }
+        for (uint32_t child = e->child, next; child != 0; child = next) {
+            next = schedule_at(s, child)->sibling;
+            schedule_at(s, child)->sibling = todo;
+            todo = child;
+        }
+        e->child = 0;
+        *(last != 0 ? &schedule_at(s, last)->sibling : &due) = i;
+        last = i;
+    }
+    *root = stay;
+    return due;
 }

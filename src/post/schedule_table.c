@@ -12,8 +12,8 @@ static size_t entry_bucket(const struct schedule *s, queue_id_t id, uint16_t n)
 {
     uint64_t h;
     memcpy(&h, id.b + 2, sizeof h);
-    h = (h ^ n) * 0x9e3779b97f4a7c15u;
-    return (size_t)(h >> 20) & (s->nbuckets - 1);
+    h = (h ^ h >> 32 ^ n) * 0x9e3779b97f4a7c15u;
+    return (size_t)(h >> 32) & (s->nbuckets - 1);
 }
 
 uint32_t schedule_entry_find(const struct schedule *s, queue_id_t id, uint16_t n)
@@ -98,30 +98,77 @@ void schedule_entry_free(struct schedule *s, uint32_t i)
 
 /* ---- destinations ---- */
 
-struct schedule_dest **schedule_dest_link(const struct schedule *s, str_t domain)
+enum {
+    NAME_MAX_BYTES = 1024
+}; /* of a domain and a route; what is longer is told apart by its
+                                 * beginning and a hash of the whole */
+
+struct name {
+    char bytes[NAME_MAX_BYTES];
+    uint16_t domain_len, len;
+};
+
+static void name_make(const struct schedule *s, str_t domain, str_t via, struct name *out)
 {
-    uint64_t h = siphash24(s->hash_key, domain);
+    uint64_t hash = 0;
+    domain = str_first(domain, NAME_MAX_BYTES / 2);
+    size_t room = NAME_MAX_BYTES - domain.len - 1 - sizeof hash, len = domain.len;
+    if (domain.len > 0)
+        memcpy(out->bytes, domain.ptr, domain.len);
+    if (via.len > 0) {
+        str_t kept = str_first(via, room);
+        out->bytes[len++] = 0;
+        memcpy(out->bytes + len, kept.ptr, kept.len);
+        len += kept.len;
+        if (kept.len < via.len) {
+            hash = siphash24(s->hash_key, via);
+            memcpy(out->bytes + len, &hash, sizeof hash);
+            len += sizeof hash;
+        }
+    }
+    out->domain_len = (uint16_t)domain.len;
+    out->len = (uint16_t)len;
+}
+
+static struct schedule_dest **dest_link(const struct schedule *s, str_t name)
+{
+    uint64_t h = siphash24(s->hash_key, name);
     struct schedule_dest **link = &s->dest_buckets[(size_t)h & (s->ndest_buckets - 1)];
-    while (*link != NULL && !str_eq(schedule_dest_domain(*link), domain))
+    while (*link != NULL && !str_eq(str_of((*link)->name, (*link)->name_len), name))
         link = &(*link)->chain;
     return link;
 }
 
-struct schedule_dest *schedule_dest_find(struct schedule *s, str_t domain)
+struct schedule_dest *schedule_dest_find(struct schedule *s, str_t domain, str_t via)
 {
-    return *schedule_dest_link(s, domain);
+    struct name n;
+    name_make(s, domain, via, &n);
+    return *dest_link(s, str_of(n.bytes, n.len));
 }
+
+struct schedule_dest *schedule_dest_of(struct schedule *s, queue_id_t id, uint16_t n)
+{
+    uint32_t i = schedule_entry_find(s, id, n);
+    return i != 0 ? schedule_at(s, i)->dest : NULL;
+}
+
 str_t schedule_dest_domain(const struct schedule_dest *d)
 {
-    return str_of(d->name, d->name_len);
+    return str_of(d->name, d->domain_len);
 }
-unsigned schedule_dest_limit(const struct schedule_dest *d)
+str_t schedule_dest_via(const struct schedule_dest *d)
 {
-    return d->limit;
+    return d->name_len == d->domain_len
+               ? STR_NONE
+               : str_from(str_of(d->name, d->name_len), d->domain_len + 1u);
+}
+unsigned schedule_dest_limit(const struct schedule *s, struct schedule_dest *d)
+{
+    return schedule_gate_limit(s, schedule_gate(d));
 }
 unsigned schedule_dest_running(const struct schedule_dest *d)
 {
-    return d->running;
+    return d->site != NULL ? d->site->gate.running : d->gate.running;
 }
 
 static bool dest_buckets_grow(struct schedule *s)
@@ -137,34 +184,52 @@ static bool dest_buckets_grow(struct schedule *s)
         for (struct schedule_dest *d = old[b], *next; d != NULL; d = next) {
             next = d->chain;
             d->chain = NULL;
-            *schedule_dest_link(s, schedule_dest_domain(d)) = d;
+            *dest_link(s, str_of(d->name, d->name_len)) = d;
         }
     }
     free(old);
     return true;
 }
 
-struct schedule_dest *schedule_dest_get(struct schedule *s, str_t domain)
+static struct schedule_dest *dest_new(struct schedule *s, const struct name *n)
 {
-    struct schedule_dest *d = *schedule_dest_link(s, domain);
-    if (d != NULL)
-        return d;
-    if (domain.len > UINT16_MAX || (s->ndest >= s->ndest_buckets && !dest_buckets_grow(s)))
+    if ((s->ndest >= s->ndest_buckets && !dest_buckets_grow(s)) ||
+        !schedule_line_reserve(&s->line, s->ndest + 1 + 2 * s->nsites))
         return NULL;
-    d = calloc(1, sizeof *d + domain.len);
+    struct schedule_dest *d = calloc(1, sizeof *d + n->len);
     if (d == NULL)
         return NULL;
-    d->limit = (uint16_t)s->policy.concurrency_start;
-    d->not_before_ms = d->turn_ms = INT64_MIN;
-    d->name_len = (uint16_t)domain.len;
-    if (domain.len > 0)
-        memcpy(d->name, domain.ptr, domain.len);
-    if (!heap_set(&s->wake, &d->wake, SCHEDULE_NEVER)) {
+    d->gate.limit = (uint16_t)s->policy.concurrency_start;
+    d->gate.not_before_ms = INT64_MIN;
+    d->name_len = n->len;
+    d->domain_len = n->domain_len;
+    if (n->len > 0)
+        memcpy(d->name, n->bytes, n->len);
+    if (!schedule_rule_apply(s, &d->gate, schedule_dest_domain(d))) {
         free(d);
         return NULL;
     }
-    *schedule_dest_link(s, domain) = d;
+    *dest_link(s, str_of(d->name, d->name_len)) = d;
     s->ndest++;
-    s->dest_bytes += sizeof *d + domain.len;
+    s->dest_bytes += sizeof *d + n->len;
+    schedule_site_remembered(s, d);
     return d;
+}
+
+struct schedule_dest *schedule_dest_get(struct schedule *s, str_t domain, str_t via)
+{
+    struct name n;
+    name_make(s, domain, via, &n);
+    struct schedule_dest *d = *dest_link(s, str_of(n.bytes, n.len));
+    return d != NULL ? d : dest_new(s, &n);
+}
+
+void schedule_dest_free(struct schedule *s, struct schedule_dest *d)
+{
+    *dest_link(s, str_of(d->name, d->name_len)) = d->chain;
+    schedule_site_leave(s, d);
+    s->ndest--;
+    s->dest_bytes -= sizeof *d + d->name_len;
+    free(d->gate.rule);
+    free(d);
 }

@@ -2,9 +2,11 @@
  * perhaps a descriptor.
  *
  *     supervisor                                   role
- *       SETTINGS fd, DATA_DIR fd, LISTENER…, CHANNEL…, START ──▶   enters its sandbox
+ *       SETTINGS fd, DATA_DIR fd, LISTENER…, TLS…, CHANNEL…, START ──▶   enters its sandbox
  *       ◀── READY                                                   serves
  *       CHANNEL fd (a peer was restarted) ──▶
+ *       TLS_PAIRS fd, TLS_AUTHORITIES fd, TOKEN_SECRET fd (files have changed) ──▶
+ *       TOKENS fd (between core and courier alone, in addition to CHANNEL) ──▶
  *       ◀── CHANNEL (its channel to that peer ended although neither died: it wants a new one)
  *       STOP ──▶                                                    ends */
 #ifndef ROLES_CONTROL_H
@@ -20,6 +22,11 @@ enum control_kind {
     CONTROL_START,    /* the first set is complete */
     CONTROL_STOP,
     CONTROL_READY,
+    CONTROL_TLS_PAIRS,       /* fd: certificates with their keys, roles/tls_parcel.h */
+    CONTROL_TLS_AUTHORITIES, /* fd: PEM */
+    CONTROL_TOKENS,       /* fd: the end of core's channel to courier, or of courier's to core, for
+                           * bearer tokens (roles/token_protocol.h) */
+    CONTROL_TOKEN_SECRET, /* fd: courier's secret at the OAuth endpoint */
     CONTROL_KINDS,
 };
 

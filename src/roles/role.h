@@ -24,7 +24,17 @@ enum role_id {
 };
 
 /* LISTEN_ADMIN: DATA/control.sock, where the command line asks core (roles/core/admin.h). */
-enum listener_kind { LISTEN_SMTP, LISTEN_LMTP, LISTEN_POP3, LISTEN_ADMIN };
+/* SUBMISSION: port 587, STARTTLS; SUBMISSIONS: port 465, TLS at once (RFC 8314); LOCAL: the Unix
+ * socket of `sendmail`, SMTP with the user named by the kernel. */
+enum listener_kind {
+    LISTEN_SMTP,
+    LISTEN_LMTP,
+    LISTEN_POP3,
+    LISTEN_ADMIN,
+    LISTEN_SUBMISSION,
+    LISTEN_SUBMISSIONS,
+    LISTEN_LOCAL,
+};
 
 struct role_listener {
     enum listener_kind kind;
@@ -40,8 +50,12 @@ struct role {
     struct env env;
     struct channel *core;     /* NULL where the role has none */
     struct channel *resolver; /* likewise */
+    struct channel *courier;  /* core's, for bearer tokens (roles/token_protocol.h); or NULL */
     struct role_listener *listeners;
     size_t n_listeners;
+    /* Certificates with their keys for the roles that serve TLS, trusted authorities for those that
+     * call others; filled and kept up by the runtime from what the supervisor sends. */
+    struct tls_vault *tls;
     int data_dir_fd; /* core only, else -1 */
     void *internal;  /* the runtime's */
 };

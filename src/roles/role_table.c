@@ -1,6 +1,8 @@
 /* role_table.c: see role_table.h. */
 #include "roles/role_table.h"
 
+#include "base/url.h"
+
 #define LISTENS(kind) (1u << (kind))
 
 const struct role_row role_table[ROLE_COUNT] = {
@@ -13,23 +15,28 @@ const struct role_row role_table[ROLE_COUNT] = {
                    .may = SANDBOX_FILES | SANDBOX_ACCEPT,
                    .listeners = LISTENS(LISTEN_ADMIN),
                    .data_dir = true,
+                   .courier = true,
                    .stop_stage = 2},
     [ROLE_RESOLVER] = {.name = "resolver", .may = SANDBOX_UDP | SANDBOX_CONNECT, .stop_stage = 2},
     [ROLE_MX] = {.name = "mx",
                  .may = SANDBOX_ACCEPT,
-                 .listeners = LISTENS(LISTEN_SMTP) | LISTENS(LISTEN_LMTP),
+                 .listeners = LISTENS(LISTEN_SMTP) | LISTENS(LISTEN_LMTP) | LISTENS(LISTEN_LOCAL),
                  .core = true,
                  .resolver = true,
+                 .tls = ROLE_TLS_PAIRS,
                  .stop_stage = 0},
     [ROLE_USER] = {.name = "user",
                    .may = SANDBOX_ACCEPT,
-                   .listeners = LISTENS(LISTEN_POP3),
+                   .listeners = LISTENS(LISTEN_POP3) | LISTENS(LISTEN_SUBMISSION) |
+                                LISTENS(LISTEN_SUBMISSIONS),
                    .core = true,
+                   .tls = ROLE_TLS_PAIRS,
                    .stop_stage = 0},
     [ROLE_COURIER] = {.name = "courier",
                       .may = SANDBOX_CONNECT,
                       .core = true,
                       .resolver = true,
+                      .tls = ROLE_TLS_AUTHORITIES,
                       .stop_stage = 1},
     [ROLE_LOCAL] = {.name = "local", .may = 0, .core = true, .stop_stage = 1},
 };
@@ -53,8 +60,13 @@ static void add_port(struct sandbox *s, uint16_t port)
     s->ports[s->n_ports++] = port;
 }
 
-_Static_assert(SANDBOX_PORTS_MAX >= SETTINGS_LIST_MAX + 2,
-               "a port for each route, and the usual ones");
+/* SMTP, submission by two ways, LMTP: what `relay` sets while we run can name them. Others need a
+ * route in the settings. */
+static const uint16_t usual_ports[] = {25, 465, 587, 24};
+
+_Static_assert(SANDBOX_PORTS_MAX >=
+                   SETTINGS_LIST_MAX + sizeof usual_ports / sizeof *usual_ports + 2,
+               "a port for each route, the usual ones, smtp_client_port, an OAuth endpoint's");
 
 struct sandbox role_sandbox(enum role_id id, const struct settings *set, int data_dir_fd)
 {
@@ -67,9 +79,14 @@ struct sandbox role_sandbox(enum role_id id, const struct settings *set, int dat
                 add_port(&s, set->dns_servers[i].port);
     }
     if (id == ROLE_COURIER) {
+        for (size_t i = 0; i < sizeof usual_ports / sizeof *usual_ports; i++)
+            add_port(&s, usual_ports[i]);
         add_port(&s, set->smtp_client_port != 0 ? set->smtp_client_port : 25);
         for (size_t i = 0; i < set->n_routes; i++)
             add_port(&s, set->routes[i].port != 0 ? set->routes[i].port : 25);
+        struct url oauth;
+        if (url_parse(settings_oauth_url(set), &oauth))
+            add_port(&s, oauth.port);
     }
     return s;
 }

@@ -8,12 +8,17 @@
 #include "roles/role.h"
 #include "sys/sandbox.h"
 
+#define ROLE_TLS_PAIRS       1u /* certificates with their private keys: it serves TLS */
+#define ROLE_TLS_AUTHORITIES 2u /* who others' certificates are trusted for: it calls others */
+
 struct role_row {
     const char *name;    /* of the process, in the log, of the system user: USER-name */
     unsigned may;        /* SANDBOX_* */
     unsigned listeners;  /* 1 << enum listener_kind */
     bool core, resolver; /* is a client of that role */
+    bool courier;        /* likewise, if the settings have an OAuth endpoint */
     bool data_dir;
+    unsigned tls; /* ROLE_TLS_* that it is given; 0: it has no struct tls_vault */
     /* in which order roles are stopped: the front first, so that nothing new comes in, core last */
     int stop_stage;
 };

@@ -17,9 +17,11 @@
 
 #include "base/arena.h"
 #include "roles/control.h"
+#include "roles/courier/token_check.h"
 #include "roles/log.h"
 #include "roles/resolver/client.h"
 #include "roles/role_table.h"
+#include "roles/tls_parcel.h"
 #include "store/remote.h"
 #include "sys/clock.h"
 #include "sys/env.h"
@@ -32,6 +34,7 @@
 
 struct waiting_channel {
     enum role_id peer;
+    bool tokens; /* CONTROL_TOKENS */
     int fd;
 };
 
@@ -74,6 +77,18 @@ static void connect_peer(struct runtime *rt, enum role_id peer, int fd)
         close(fd);
 }
 
+/* The channel for bearer tokens: core asks, courier answers. */
+static void connect_tokens(struct runtime *rt, int fd)
+{
+    struct role *r = &rt->role;
+    if (r->id == ROLE_CORE && r->courier != NULL)
+        channel_attach(r->courier, fd);
+    else if (r->id == ROLE_COURIER)
+        token_check_serve(fd);
+    else
+        close(fd);
+}
+
 /* Hands over what has waited. */
 static void connect_waiting(struct runtime *rt)
 {
@@ -89,7 +104,10 @@ static void connect_waiting(struct runtime *rt)
         pthread_mutex_unlock(&rt->lock);
         if (!some)
             return;
-        connect_peer(rt, c.peer, c.fd);
+        if (c.tokens)
+            connect_tokens(rt, c.fd);
+        else
+            connect_peer(rt, c.peer, c.fd);
     }
 }
 
@@ -129,7 +147,7 @@ static void on_channel(struct runtime *rt, enum role_id peer, int fd)
     bool now = rt->ready || !is_server(rt);
     bool wait = !now && rt->n_waiting < FIRST_SET_MAX;
     if (wait)
-        rt->waiting[rt->n_waiting++] = (struct waiting_channel){peer, fd};
+        rt->waiting[rt->n_waiting++] = (struct waiting_channel){.peer = peer, .fd = fd};
     pthread_mutex_unlock(&rt->lock);
     if (now)
         connect_peer(rt, peer, fd);
@@ -166,13 +184,29 @@ static void look_after(struct runtime *rt, struct channel *ch, enum role_id peer
 /* As control_receive. */
 static int next_message(struct runtime *rt, struct control_message *m)
 {
-    int missing_core = 0, missing_resolver = 0;
+    int missing_core = 0, missing_resolver = 0, missing_courier = 0;
     struct pollfd p = {.fd = rt->control, .events = POLLIN};
     while (poll(&p, 1, LOOK_MS) == 0) {
         look_after(rt, rt->role.core, ROLE_CORE, &missing_core);
         look_after(rt, rt->role.resolver, ROLE_RESOLVER, &missing_resolver);
+        look_after(rt, rt->role.courier, ROLE_COURIER, &missing_courier);
     }
     return control_receive(rt->control, m);
+}
+
+/* Certificates or authorities: what cannot be used leaves those before. The supervisor has tried
+ * them. */
+static void on_tls(struct runtime *rt, const struct control_message *m)
+{
+    struct err err = {0};
+    struct tls_vault *v = rt->role.tls;
+    if (v == NULL || m->fd < 0)
+        return;
+    enum rc rc = m->kind == CONTROL_TLS_PAIRS ? tls_parcel_take_pairs(v, m->fd, &err)
+                                              : tls_parcel_take_authorities(v, m->fd, &err);
+    if (rc != RC_OK)
+        log_event(rt->row->name, STR_NONE, "certificates-refused", log_cstr("reason", err.text),
+                  log_end);
 }
 
 static void *control_main(void *arg)
@@ -183,7 +217,13 @@ static void *control_main(void *arg)
     while ((got = next_message(rt, &m)) == 1) {
         if (m.kind == CONTROL_CHANNEL && m.fd >= 0)
             on_channel(rt, (enum role_id)m.arg, m.fd);
-        else if (m.fd >= 0)
+        else if (m.kind == CONTROL_TLS_PAIRS || m.kind == CONTROL_TLS_AUTHORITIES)
+            on_tls(rt, &m);
+        else if (m.kind == CONTROL_TOKENS && m.fd >= 0)
+            connect_tokens(rt, m.fd);
+        else if (m.kind == CONTROL_TOKEN_SECRET && m.fd >= 0)
+            token_check_secret(m.fd);
+        if (m.kind != CONTROL_CHANNEL && m.kind != CONTROL_TOKENS && m.fd >= 0)
             close(m.fd);
         if (m.kind == CONTROL_STOP)
             break;
@@ -251,8 +291,19 @@ static enum rc receive_first_set(struct runtime *rt, struct err *err)
                 rc = err_set(err, RC_TEMP, "", "out of memory");
             break;
         case CONTROL_CHANNEL:
+        case CONTROL_TOKENS:
             must(rt->n_waiting < FIRST_SET_MAX);
-            rt->waiting[rt->n_waiting++] = (struct waiting_channel){(enum role_id)m.arg, m.fd};
+            rt->waiting[rt->n_waiting++] = (struct waiting_channel){
+                .peer = (enum role_id)m.arg, .tokens = m.kind == CONTROL_TOKENS, .fd = m.fd};
+            break;
+        case CONTROL_TOKEN_SECRET:
+            token_check_secret(m.fd);
+            close(m.fd);
+            break;
+        case CONTROL_TLS_PAIRS:
+        case CONTROL_TLS_AUTHORITIES:
+            on_tls(rt, &m);
+            close(m.fd);
             break;
         case CONTROL_START: return RC_OK;
         case CONTROL_STOP:
@@ -277,6 +328,10 @@ static enum rc make_channels(struct runtime *rt, struct err *err)
         if (good)
             resolver_client_install(&r->env, r->resolver);
     }
+    if (good && rt->row->courier && settings_oauth_url(&rt->settings).len > 0) {
+        r->courier = channel_new(NULL, NULL, NULL);
+        good = r->courier != NULL;
+    }
     if (good && pthread_create(&rt->thread, NULL, control_main, rt) != 0)
         good = false;
     return good ? RC_OK : err_set(err, RC_TEMP, "", "out of memory or threads");
@@ -284,7 +339,12 @@ static enum rc make_channels(struct runtime *rt, struct err *err)
 
 static enum rc begin(struct runtime *rt, struct err *err)
 {
+    /* Made before the sandbox is entered: it also sets the TLS library up. */
+    if (rt->row->tls != 0 && (rt->role.tls = tls_vault_new()) == NULL)
+        return err_set(err, RC_TEMP, "", "out of memory");
     enum rc rc = receive_first_set(rt, err);
+    if (rc == RC_OK && rt->role.id == ROLE_COURIER)
+        token_check_prepare(&rt->settings);
     if (rc == RC_OK && rt->process) {
         struct sandbox s = role_sandbox(rt->role.id, &rt->settings, rt->role.data_dir_fd);
         rc = sandbox_enter(&s, err);
@@ -324,6 +384,7 @@ static void finish(struct runtime *rt)
     if (rt->role.env.store != NULL && rt->row->core)
         store_close(rt->role.env.store);
     channel_free(rt->role.resolver);
+    channel_free(rt->role.courier);
 }
 
 static void release(struct runtime *rt)
@@ -332,6 +393,7 @@ static void release(struct runtime *rt)
         close(rt->waiting[i].fd);
     if (rt->role.data_dir_fd >= 0)
         close(rt->role.data_dir_fd);
+    tls_vault_free(rt->role.tls);
     free(rt->role.listeners); /* the descriptors are the role's */
     arena_free(&rt->arena);
     close(rt->control);

@@ -29,8 +29,14 @@ struct parse {
 };
 static _Thread_local struct parse *parsing;
 
-static const char *const route_names[] = {"host", "port", "mx"};
-enum { ROUTE_NAMES = sizeof route_names / sizeof *route_names };
+/* What a block has inside. */
+static const char *const route_names[] = {"host", "port", "mx", NULL};
+static const char *const certificate_names[] = {"chain", "key", NULL};
+static const struct {
+    const char *name;
+    const char *const *names;
+} blocks[] = {{"route", route_names}, {"certificate", certificate_names}};
+enum { BLOCKS = sizeof blocks / sizeof *blocks };
 
 static void fail(int line, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void fail(int line, const char *fmt, ...)
@@ -83,16 +89,17 @@ static void nearer(str_t word, const char *name, size_t *least, const char **bes
     }
 }
 
-static const char *nearest(str_t word, bool in_route)
+/* `inside`: the names of the block it is in, or NULL. */
+static const char *nearest(str_t word, const char *const *inside)
 {
     const char *best = NULL;
     size_t least = NEAR_MOST + 1;
-    for (size_t i = 0; in_route && i < ROUTE_NAMES; i++)
-        nearer(word, route_names[i], &least, &best);
-    for (size_t i = 0; !in_route && i < settings_n_rows; i++)
+    for (size_t i = 0; inside != NULL && inside[i] != NULL; i++)
+        nearer(word, inside[i], &least, &best);
+    for (size_t i = 0; inside == NULL && i < settings_n_rows; i++)
         nearer(word, settings_rows[i].name, &least, &best);
-    if (!in_route)
-        nearer(word, "route", &least, &best);
+    for (size_t i = 0; inside == NULL && i < BLOCKS; i++)
+        nearer(word, blocks[i].name, &least, &best);
     return best;
 }
 
@@ -100,8 +107,11 @@ static const char *nearest(str_t word, bool in_route)
 
 static void on_unknown(cfg_t *cfg, str_t name)
 {
-    bool in_route = strcmp(cfg_name(cfg), "route") == 0;
-    const char *best = nearest(name, in_route);
+    const char *const *inside = NULL;
+    for (size_t i = 0; i < BLOCKS; i++)
+        if (strcmp(cfg_name(cfg), blocks[i].name) == 0)
+            inside = blocks[i].names;
+    const char *best = nearest(name, inside);
     if (best != NULL)
         fail(cfg->line, "there is no setting \"" STR_FMT "\"; did you mean \"%s\"?",
              STR_ARG(str_first(name, NAME_MAX_LEN)), best);
@@ -204,6 +214,44 @@ static int on_route(cfg_t *cfg, cfg_opt_t *opt)
     return 0;
 }
 
+static bool certificate_add(cfg_t *cfg, cfg_t *block)
+{
+    struct settings *s = parsing->out;
+    struct arena *a = parsing->arena;
+    str_t name = str_first(str_c(cfg_title(block)), 255), chain = str_c(cfg_getstr(block, "chain")),
+          key = str_c(cfg_getstr(block, "key"));
+    if (s->n_certificates == SETTINGS_LIST_MAX) {
+        fail(cfg->line, "there are more than %d certificates; put them into the folder tls_dir",
+             SETTINGS_LIST_MAX);
+        return false;
+    }
+    struct settings_certificate *c = &s->certificates[s->n_certificates];
+    if (!domain_to_ascii(name, a, &name) || !settings_host_valid(name)) {
+        fail(cfg->line, "certificate \"" STR_FMT "\": give a host name, as in \"mail.example.org\"",
+             STR_ARG(str_first(name, 64)));
+        return false;
+    }
+    c->name = arena_dup(a, name);
+    if (chain.len == 0 || key.len == 0) {
+        fail(cfg->line, "certificate \"" STR_FMT "\": %s is missing, the path of a file",
+             STR_ARG(name), chain.len == 0 ? "chain" : "key");
+        return false;
+    }
+    c->chain = arena_dup(a, chain);
+    c->key = arena_dup(a, key);
+    s->n_certificates++;
+    return true;
+}
+
+static int on_certificate(cfg_t *cfg, cfg_opt_t *opt)
+{
+    parsing->out->n_certificates = 0;
+    for (unsigned i = 0; i < cfg_opt_size(opt); i++)
+        if (!certificate_add(cfg, cfg_opt_getnsec(opt, i)))
+            return -1;
+    return 0;
+}
+
 /* ---- the whole ---- */
 
 /* Our table in libconfuse's form; the options' names are not freed with them. */
@@ -212,7 +260,9 @@ static cfg_t *confuse_new(struct arena *a)
     cfg_opt_t route[] = {CFG_STR("host", NULL, CFGF_NODEFAULT),
                          CFG_STR("port", NULL, CFGF_NODEFAULT), CFG_STR("mx", NULL, CFGF_NODEFAULT),
                          CFG_END()};
-    cfg_opt_t *opts = arena_array(a, settings_n_rows + 2, sizeof *opts);
+    cfg_opt_t certificate[] = {CFG_STR("chain", NULL, CFGF_NODEFAULT),
+                               CFG_STR("key", NULL, CFGF_NODEFAULT), CFG_END()};
+    cfg_opt_t *opts = arena_array(a, settings_n_rows + BLOCKS + 1, sizeof *opts);
     if (opts == NULL)
         return NULL;
     for (size_t i = 0; i < settings_n_rows; i++) {
@@ -222,7 +272,9 @@ static cfg_t *confuse_new(struct arena *a)
     }
     opts[settings_n_rows] =
         (cfg_opt_t)CFG_SEC("route", route, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
-    opts[settings_n_rows + 1] = (cfg_opt_t)CFG_END();
+    opts[settings_n_rows + 1] = (cfg_opt_t)CFG_SEC("certificate", certificate,
+                                                   CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+    opts[settings_n_rows + BLOCKS] = (cfg_opt_t)CFG_END();
     cfg_t *cfg = cfg_init(opts, 0); /* copies them */
     if (cfg == NULL)
         return NULL;
@@ -230,6 +282,7 @@ static cfg_t *confuse_new(struct arena *a)
     for (size_t i = 0; i < settings_n_rows; i++)
         cfg_set_validate_func(cfg, settings_rows[i].name, on_value);
     cfg_set_validate_func(cfg, "route", on_route);
+    cfg_set_validate_func(cfg, "certificate", on_certificate);
     return cfg;
 }
 
@@ -262,9 +315,28 @@ static void run_confuse(str_t text)
     free(z);
 }
 
+str_t settings_oauth_url(const struct settings *s)
+{
+    return s->oauth_jwks_url.len > 0 ? s->oauth_jwks_url : s->oauth_introspection_url;
+}
+
+/* A signed token of an issuer is good wherever it is not asked for whom it was made. */
+static void cross_check_oauth(const struct settings *s)
+{
+    if (s->oauth_jwks_url.len > 0 && s->oauth_introspection_url.len > 0)
+        fail(0, "oauth_jwks_url and oauth_introspection_url: only one of them may be set");
+    if (s->oauth_jwks_url.len > 0 && (s->oauth_issuer.len == 0 || s->oauth_audience.len == 0))
+        fail(0, "oauth_jwks_url needs oauth_issuer and oauth_audience");
+    if (s->oauth_jwks_url.len > 0 && s->n_oauth_algorithms == 0)
+        fail(0, "oauth_jwks_url needs oauth_algorithms");
+    if ((s->oauth_client_id.len > 0) != (s->oauth_client_secret_file.len > 0))
+        fail(0, "oauth_client_id and oauth_client_secret_file need each other");
+}
+
 /* Values against each other. */
 static void cross_check(const struct settings *s)
 {
+    cross_check_oauth(s);
     if (s->retry_first_s > s->retry_max_s)
         fail(0, "retry_first is longer than retry_max");
     if (s->warn_after_s >= s->give_up_after_s)
@@ -277,10 +349,10 @@ static void cross_check(const struct settings *s)
         fail(0, "connections_per_address is more than connections_max");
     if (s->reserve_bytes < s->message_size_max)
         fail(0, "reserve is less than message_size_max: one message could fill the disk");
-    if (s->n_listen_smtp + s->n_listen_lmtp + s->n_listen_pop3 == 0)
-        fail(
-            0,
-            "listen_smtp, listen_lmtp and listen_pop3 are all empty: there would be nothing to do");
+    if (s->n_listen_smtp + s->n_listen_lmtp + s->n_listen_submission + s->n_listen_submissions +
+            s->n_listen_pop3 ==
+        0)
+        fail(0, "listen_smtp and all other listen_… are empty: there would be nothing to do");
 }
 
 static void default_hostname(struct settings *s, struct arena *a, struct err *err)

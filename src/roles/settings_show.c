@@ -91,6 +91,16 @@ static void show_text(const struct settings *s, const struct settings *preset, s
         add_quoted(out, r->host);
         buf_addf(out, " port = %u mx = %s }\n", r->port, r->use_mx ? "yes" : "no");
     }
+    for (size_t i = 0; i < s->n_certificates; i++) {
+        const struct settings_certificate *c = &s->certificates[i];
+        buf_add(out, STR("certificate "));
+        add_quoted(out, c->name);
+        buf_add(out, STR(" { chain = "));
+        add_quoted(out, c->chain);
+        buf_add(out, STR(" key = "));
+        add_quoted(out, c->key);
+        buf_add(out, STR(" }\n"));
+    }
 }
 
 /* ---- JSON (RFC 8259) ---- */
@@ -162,6 +172,17 @@ static void show_json(const struct settings *s, const struct settings *preset, s
         buf_add(out, STR(",\"host\":"));
         add_json(out, r->host);
         buf_addf(out, ",\"port\":%u,\"mx\":%s}", r->port, r->use_mx ? "true" : "false");
+    }
+    buf_add(out, STR("],\"default\":[]},\n\"certificate\":{\"value\":["));
+    for (size_t i = 0; i < s->n_certificates; i++) {
+        const struct settings_certificate *c = &s->certificates[i];
+        buf_add(out, i > 0 ? STR(",{\"name\":") : STR("{\"name\":"));
+        add_json(out, c->name);
+        buf_add(out, STR(",\"chain\":"));
+        add_json(out, c->chain);
+        buf_add(out, STR(",\"key\":"));
+        add_json(out, c->key);
+        buf_addc(out, '}');
     }
     buf_add(out, STR("],\"default\":[]}}\n"));
 }
@@ -243,17 +264,24 @@ bool settings_manual(struct buf *out)
                      "SETTINGS\n"));
     for (size_t i = 0; good && i < settings_n_rows; i++)
         manual_row(&settings_rows[i], preset, out);
-    buf_add(out, STR(".TP\n.B route \\(dqDOMAIN\\(dq { host = \\(dqNAME\\(dq port = 25 mx = no }\n"
-                     "Mail for the domain goes to that host instead of where the DNS says; with mx "
-                     "= yes to the mail servers "
-                     "(MX) of that name. A route for \"*\" takes all domains that have none of "
-                     "their own: a smarthost. "
-                     "There may be many.\n"
-                     ".SH EXAMPLE\n.nf\nhostname = \"mail.example.org\"\nlisten_smtp = "
-                     "{\"0.0.0.0:25\", \"[::]:25\"}\n"
-                     "message_size_max = 100M\nroute \"example.net\" { host = "
-                     "\"smart.example.net\" port = 2525 }\n.fi\n"
-                     ".SH SEE ALSO\n.BR postrider (1)\n"));
+    buf_add(out,
+            STR(".TP\n.B route \\(dqDOMAIN\\(dq { host = \\(dqNAME\\(dq port = 25 mx = no }\n"
+                "Mail for the domain goes to that host instead of where the DNS says; with mx "
+                "= yes to the mail servers "
+                "(MX) of that name. A route for \"*\" takes all domains that have none of "
+                "their own: a smarthost. "
+                "There may be many.\n"
+                ".TP\n.B certificate \\(dqNAME\\(dq { chain = \\(dqFILE\\(dq key = "
+                "\\(dqFILE\\(dq }\n"
+                "A certificate that lies elsewhere than in tls_dir, as certbot's: chain is its "
+                "fullchain.pem, key its privkey.pem. It is given to clients that ask for NAME "
+                "or a name in it. The one for hostname is also for clients that ask for no "
+                "name. There may be many.\n"
+                ".SH EXAMPLE\n.nf\nhostname = \"mail.example.org\"\nlisten_smtp = "
+                "{\"0.0.0.0:25\", \"[::]:25\"}\n"
+                "message_size_max = 100M\nroute \"example.net\" { host = "
+                "\"smart.example.net\" port = 2525 }\n.fi\n"
+                ".SH SEE ALSO\n.BR postrider (1)\n"));
     arena_free(&a);
     return good && !out->failed;
 }

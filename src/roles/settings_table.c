@@ -32,10 +32,35 @@ const struct settings_row settings_rows[] = {
      .help =
          "Addresses and ports on which people read their mail by POP3. Passwords are taken from "
          "this machine alone, as long as there is no encryption."},
+    {"listen_submission", SETTINGS_LISTEN, LIST(listen_submission, SETTINGS_LIST_MAX),
+     .preset = "0.0.0.0:587 [::]:587",
+     .help = "Addresses and ports on which people's programs hand mail in (RFC 6409): after "
+             "STARTTLS, with a password."},
+    {"listen_submissions", SETTINGS_LISTEN, LIST(listen_submissions, SETTINGS_LIST_MAX),
+     .preset = "0.0.0.0:465 [::]:465", .help = "The same with TLS from the first byte (RFC 8314)."},
+    {"submit_socket", SETTINGS_PATH, AT(submit_socket), .preset = "/run/postrider/submit.sock",
+     .help = "The Unix socket on which sendmail hands mail in for the users of this machine, or "
+             "none."},
+    {"proxy_networks", SETTINGS_NETWORKS, LIST(proxy_networks, SETTINGS_LIST_MAX), .preset = "",
+     .help = "Proxies that begin each connection with a PROXY header (version 1 or 2) that says "
+             "whose it is. A connection from them without one is refused."},
+    {"xclient_networks", SETTINGS_NETWORKS, LIST(xclient_networks, SETTINGS_LIST_MAX), .preset = "",
+     .help = "Filters and proxies that may say by XCLIENT whose session it is."},
     {"relay_networks", SETTINGS_NETWORKS, LIST(relay_networks, SETTINGS_LIST_MAX),
      .preset = "127.0.0.0/8 ::1/128",
      .help = "Who may send mail to other servers through this one: addresses or networks as in "
              "192.0.2.0/24."},
+    {"tls_dir", SETTINGS_PATH, AT(tls_dir), .preset = "",
+     .help = "The folder of certificates: each in a folder that is called as the domain, with the "
+             "files cert.pem (the certificate, then those between it and the root) and key.pem. "
+             "Files that change are taken up by themselves. Empty: the folder tls in data_dir."},
+    {"tls_ca_file", SETTINGS_PATH, AT(tls_ca_file), .preset = "/etc/ssl/certs/ca-certificates.crt",
+     .help = "The file with the authorities that are trusted where the certificate of another "
+             "server has to be verified. If it is not there, none is."},
+    {"tls_no_tickets", SETTINGS_SERVICES, LIST(tls_no_tickets, SETTINGS_SERVICES_MAX), .preset = "",
+     .help = "Kinds of listeners that give no session tickets, so that each connection has keys "
+             "that nothing in our memory could reveal afterwards; it costs a full handshake each "
+             "time."},
     {"dns_servers", SETTINGS_SERVERS, LIST(dns_servers, 8), .preset = "",
      .help = "DNS servers to ask, with :port or @port if it is not 53. Default: none, we ask the "
              "DNS ourselves from its root down."},
@@ -72,6 +97,67 @@ const struct settings_row settings_rows[] = {
     {"connections_per_address", SETTINGS_NUMBER, AT(connections_per_address), .min = 1,
      .max = 1000000, .preset = "50",
      .help = "The most connections at once from one address; relay_networks are exempt."},
+    {"connections_per_network", SETTINGS_NUMBER, AT(connections_per_network), .min = 1,
+     .max = 1000000, .preset = "200",
+     .help = "The most connections at once from one network (IPv4 /24, IPv6 /56); relay_networks "
+             "are exempt."},
+    {"connections_per_minute", SETTINGS_NUMBER, AT(connections_per_minute), .min = 1,
+     .max = 1000000, .preset = "300",
+     .help = "The most new connections in a minute from one address; relay_networks are exempt."},
+    {"stress_memory", SETTINGS_SIZE, AT(stress_memory_bytes), .min = 16 * MIB, .max = 1024 * GIB,
+     .preset = "512M",
+     .help = "Memory that the role of incoming mail, and that of people's connections, may each "
+             "use. Over four fifths of it they are short with clients, until it is under three "
+             "fifths."},
+    {"account_messages_hour", SETTINGS_NUMBER, AT(account_messages_hour), .min = 1,
+     .max = 1000000000, .preset = "500",
+     .help = "The most messages that one account sends in an hour. What is over the limit is held "
+             "until the operator releases it."},
+    {"account_messages_day", SETTINGS_NUMBER, AT(account_messages_day), .min = 1, .max = 1000000000,
+     .preset = "2000", .help = "The same in a day."},
+    {"account_recipients_hour", SETTINGS_NUMBER, AT(account_recipients_hour), .min = 1,
+     .max = 1000000000, .preset = "1000",
+     .help = "The most recipients to which one account sends in an hour."},
+    {"account_recipients_day", SETTINGS_NUMBER, AT(account_recipients_day), .min = 1,
+     .max = 1000000000, .preset = "5000", .help = "The same in a day."},
+    {"auth_cache", SETTINGS_DURATION, AT(auth_cache_s), .min = 0, .max = 10 * 60, .preset = "2m",
+     .help = "For so long a password that was found right is known to be right: programs that log "
+             "in for each message then cost little. 0: each login is checked in full. A changed "
+             "password holds at once in any case."},
+    {"client_certificates", SETTINGS_BOOL, AT(client_certificates), .preset = "no",
+     .help =
+         "Whether people's programs are asked for a certificate when they hand mail in, so that "
+         "those whose certificate was registered log in with it (SASL EXTERNAL) and need no "
+         "password."},
+    {"oauth_introspection_url", SETTINGS_URL, AT(oauth_introspection_url), .preset = "",
+     .help = "Where the issuer of OAuth tokens says what a token is worth (RFC 7662), as in "
+             "https://id.example.org/introspect. With it people's programs may log in with a token "
+             "(OAUTHBEARER, XOAUTH2)."},
+    {"oauth_jwks_url", SETTINGS_URL, AT(oauth_jwks_url), .preset = "",
+     .help =
+         "Where the issuer of OAuth tokens publishes the keys they are signed with (a JWK set): "
+         "for tokens that are JWTs. Needs oauth_issuer and oauth_audience. Only one of this and "
+         "oauth_introspection_url may be set."},
+    {"oauth_issuer", SETTINGS_WORD, AT(oauth_issuer), .preset = "",
+     .help = "Who must have issued a token: its claim iss, as it is."},
+    {"oauth_audience", SETTINGS_WORD, AT(oauth_audience), .preset = "",
+     .help = "For whom a token must be: what its claim aud is or holds. Without it, tokens that "
+             "were given to other programs than those for mail would be good here."},
+    {"oauth_scope", SETTINGS_TEXT, AT(oauth_scope), .preset = "",
+     .help = "What a token must allow: words that its claim scope (or scp) must all have."},
+    {"oauth_claim", SETTINGS_WORD, AT(oauth_claim), .preset = "",
+     .help = "The claim that names the account. Default: email, or, where there is none, "
+             "preferred_username (of introspection: username). It must be one that people cannot "
+             "choose for themselves at the issuer."},
+    {"oauth_algorithms", SETTINGS_ALGORITHMS, LIST(oauth_algorithms, SETTINGS_ALGORITHMS_MAX),
+     .preset = "RS256 PS256 ES256 EdDSA",
+     .help = "With which algorithms tokens may be signed that are JWTs."},
+    {"oauth_client_id", SETTINGS_WORD, AT(oauth_client_id), .preset = "",
+     .help = "Our name at the introspection endpoint."},
+    {"oauth_client_secret_file", SETTINGS_PATH, AT(oauth_client_secret_file), .preset = "",
+     .help = "The file with our secret there: its first line."},
+    {"vrfy", SETTINGS_BOOL, AT(vrfy), .preset = "no",
+     .help = "Whether VRFY and EXPN tell who has an address here. Spammers ask too."},
     {"reserve", SETTINGS_SIZE, AT(reserve_bytes), .min = 16 * MIB, .max = 1024 * GIB,
      .preset = "256M",
      .help = "Free disk space below which no mail is taken in, so that what is there can still be "
@@ -87,6 +173,10 @@ const struct settings_row settings_rows[] = {
     {"give_up_after", SETTINGS_DURATION, AT(give_up_after_s), .min = 1, .max = 60 * DAY,
      .preset = "5d",
      .help = "When a message could not be delivered for so long, it goes back to its sender."},
+    {"suppress", SETTINGS_DURATION, AT(suppress_s), .min = 0, .max = 3650u * DAY, .preset = "30d",
+     .help = "When a server has said that an address does not exist, mail that is handed in here "
+             "for it comes back at once for so long, instead of being sent again; 0 switches this "
+             "off. See postrider queue suppressed."},
     {"destination_concurrency", SETTINGS_NUMBER, AT(destination_concurrency), .min = 1, .max = 1000,
      .preset = "20", .help = "The most connections at once to one destination."},
     {"courier_threads", SETTINGS_NUMBER, AT(courier_threads), .min = 1, .max = 2000,
@@ -96,6 +186,19 @@ const struct settings_row settings_rows[] = {
          "For so many days after its end the story of a message can be read by postrider trace."},
     {"subaddress_separator", SETTINGS_SEPARATOR, AT(subaddress_separator), .preset = "+",
      .help = "Mail to name+anything goes to name; this is the character between, or none."},
+    {"srs", SETTINGS_BOOL, AT(srs), .preset = "yes",
+     .help = "Whether mail that an alias sends on to another server goes under a sender of our own "
+             "domain (SRS), so that it passes SPF there; what comes back to that address within "
+             "three weeks goes on to the true sender."},
+    {"srs_domain", SETTINGS_DOMAIN, AT(srs_domain), .preset = "",
+     .help = "One of our domains, in which those senders are. Empty: that of the alias."},
+    {"batv", SETTINGS_BOOL, AT(batv), .preset = "no",
+     .help =
+         "Whether mail of our own domains leaves with a signed sender (BATV), so that bounces of "
+         "mail we never sent can be told and are refused. Not for everybody: all mail of our "
+         "domains has to leave by this server; mailing lists that know members by the "
+         "envelope's sender see one that changes from day to day, and so does greylisting; and "
+         "notices that others send to the address in From instead of the sender are refused."},
 };
 
 const size_t settings_n_rows = sizeof settings_rows / sizeof *settings_rows;

@@ -10,17 +10,23 @@ enum settings_kind {
     SETTINGS_HOST,      /* str_t, a host name */
     SETTINGS_PATH,      /* str_t */
     SETTINGS_USER,      /* str_t, a name for a Unix user */
+    SETTINGS_DOMAIN,    /* str_t, a domain name or empty */
     SETTINGS_LISTEN,    /* list of struct netaddr with port */
     SETTINGS_NETWORKS,  /* list of struct netaddr_net */
     SETTINGS_SERVERS,   /* list of struct netaddr, port 53 unless given */
     SETTINGS_ADDRESS_4, /* struct netaddr without port, or none */
     SETTINGS_ADDRESS_6,
     SETTINGS_BOOL,
-    SETTINGS_PORT,      /* uint16_t */
-    SETTINGS_NUMBER,    /* uint32_t */
-    SETTINGS_DURATION,  /* uint32_t, seconds */
-    SETTINGS_SIZE,      /* uint64_t, bytes */
-    SETTINGS_SEPARATOR, /* char, 0: none */
+    SETTINGS_PORT,       /* uint16_t */
+    SETTINGS_NUMBER,     /* uint32_t */
+    SETTINGS_DURATION,   /* uint32_t, seconds */
+    SETTINGS_SIZE,       /* uint64_t, bytes */
+    SETTINGS_SEPARATOR,  /* char, 0: none */
+    SETTINGS_SERVICES,   /* list of str_t, kinds of listeners with TLS */
+    SETTINGS_URL,        /* str_t, https, or http to this machine; or empty */
+    SETTINGS_WORD,       /* str_t, visible ASCII, or empty */
+    SETTINGS_TEXT,       /* str_t, words with blanks between, or empty */
+    SETTINGS_ALGORITHMS, /* list of str_t, signatures of tokens */
 };
 
 struct settings_row {

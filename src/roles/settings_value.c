@@ -3,7 +3,12 @@
 
 #include <stdio.h>
 
-enum { DNS_PORT = 53 };
+#include "base/url.h"
+
+enum { DNS_PORT = 53, TEXT_MAX = 512 };
+
+#define SERVICES   "smtp, lmtp, submission, submissions, pop3"
+#define ALGORITHMS "RS256, PS256, ES256, EdDSA"
 
 static void *member(const struct settings_row *row, struct settings *s)
 {
@@ -78,6 +83,7 @@ void settings_value_allowed(const struct settings_row *row, struct buf *out)
     case SETTINGS_HOST: buf_add(out, STR("a host name")); return;
     case SETTINGS_PATH: buf_add(out, STR("a path")); return;
     case SETTINGS_USER: buf_add(out, STR("a user name")); return;
+    case SETTINGS_DOMAIN: buf_add(out, STR("a domain name")); return;
     case SETTINGS_LISTEN: buf_add(out, STR("a list of addresses with port")); break;
     case SETTINGS_NETWORKS: buf_add(out, STR("a list of addresses or networks")); break;
     case SETTINGS_SERVERS: buf_add(out, STR("a list of addresses")); break;
@@ -85,6 +91,11 @@ void settings_value_allowed(const struct settings_row *row, struct buf *out)
     case SETTINGS_ADDRESS_6: buf_add(out, STR("an IPv6 address or none")); return;
     case SETTINGS_BOOL: buf_add(out, STR("yes or no")); return;
     case SETTINGS_SEPARATOR: buf_add(out, STR("one character or none")); return;
+    case SETTINGS_SERVICES: buf_add(out, STR("a list of " SERVICES)); break;
+    case SETTINGS_ALGORITHMS: buf_add(out, STR("a list of " ALGORITHMS)); break;
+    case SETTINGS_URL: buf_add(out, STR("a URL")); return;
+    case SETTINGS_WORD: buf_add(out, STR("a word")); return;
+    case SETTINGS_TEXT: buf_add(out, STR("words")); return;
     case SETTINGS_PORT:
     case SETTINGS_NUMBER: buf_add(out, STR("a number from ")); break;
     case SETTINGS_DURATION: buf_add(out, STR("a duration (30s, 5m, 4h, 5d) from ")); break;
@@ -235,6 +246,54 @@ static bool address_parse(const struct settings_row *row, str_t text, struct net
                                          : "give an IPv6 address, as in \"2001:db8::1\", or none");
 }
 
+static bool one_of(const str_t *names, size_t n, str_t text, str_t *out)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_ieq(text, names[i])) {
+            *out = names[i];
+            return true;
+        }
+    return false;
+}
+
+static bool service_parse(str_t text, str_t *out, char why[static SETTINGS_WHY])
+{
+    static const str_t names[] = {STR("smtp"), STR("lmtp"), STR("submission"), STR("submissions"),
+                                  STR("pop3")};
+    return one_of(names, sizeof names / sizeof *names, text, out) ||
+           wrong(why, "give one of " SERVICES);
+}
+
+static bool algorithm_parse(str_t text, str_t *out, char why[static SETTINGS_WHY])
+{
+    static const str_t names[] = {STR("RS256"), STR("PS256"), STR("ES256"), STR("EdDSA")};
+    return one_of(names, sizeof names / sizeof *names, text, out) ||
+           wrong(why, "give one of " ALGORITHMS);
+}
+
+/* Tokens and secrets go there: over no network in the clear. */
+static bool url_valid(str_t text)
+{
+    struct url u;
+    return text.len == 0 || (url_parse(text, &u) && (u.https || u.loopback));
+}
+
+static bool words_valid(str_t text, char least)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] < least || text.ptr[i] >= 0x7f)
+            return false;
+    return text.len <= TEXT_MAX;
+}
+
+bool settings_tickets(const struct settings *s, const char *service)
+{
+    for (size_t i = 0; i < s->n_tls_no_tickets; i++)
+        if (str_eq(s->tls_no_tickets[i], str_c(service)))
+            return false;
+    return true;
+}
+
 static bool list_add(const struct settings_row *row, str_t text, struct settings *s,
                      char why[static SETTINGS_WHY])
 {
@@ -248,6 +307,10 @@ static bool list_add(const struct settings_row *row, str_t text, struct settings
         good =
             netaddr_parse_net(text, (struct netaddr_net *)member(row, s) + n) ||
             wrong(why, "give an address or a network, as in \"192.0.2.0/24\" or \"2001:db8::/32\"");
+    else if (row->kind == SETTINGS_SERVICES)
+        good = service_parse(text, (str_t *)member(row, s) + n, why);
+    else if (row->kind == SETTINGS_ALGORITHMS)
+        good = algorithm_parse(text, (str_t *)member(row, s) + n, why);
     else if (row->kind == SETTINGS_SERVERS)
         good = server_parse(text, (struct netaddr *)member(row, s) + n, why);
     else
@@ -277,12 +340,28 @@ bool settings_value_parse(const struct settings_row *row, str_t text, struct are
         return text_set(row, text, settings_host_valid(text),
                         "give a host name, as in \"mail.example.org\"", a, s, why);
     case SETTINGS_PATH:
-        return text_set(row, text, text.len > 0, "give the path of a folder", a, s, why);
+        return text_set(row, text, text.len > 0 || row->preset[0] == '\0',
+                        "give the path of a folder", a, s, why);
+    case SETTINGS_DOMAIN:
+        return text_set(row, text, text.len == 0 || settings_host_valid(text),
+                        "give a domain name, as in \"example.org\"", a, s, why);
     case SETTINGS_USER:
         return text_set(row, text, user_valid(text),
                         "give a user name of at most 24 letters, digits, _ and -", a, s, why);
+    case SETTINGS_URL:
+        return text_set(row, text, url_valid(text),
+                        "give a URL, as in \"https://id.example.org/keys\"; http is for this "
+                        "machine alone",
+                        a, s, why);
+    case SETTINGS_WORD:
+        return text_set(row, text, words_valid(text, '!'), "give visible ASCII without blanks", a,
+                        s, why);
+    case SETTINGS_TEXT:
+        return text_set(row, text, words_valid(text, ' '), "give visible ASCII", a, s, why);
     case SETTINGS_LISTEN:
     case SETTINGS_NETWORKS:
+    case SETTINGS_SERVICES:
+    case SETTINGS_ALGORITHMS:
     case SETTINGS_SERVERS: return list_add(row, text, s, why);
     case SETTINGS_ADDRESS_4:
     case SETTINGS_ADDRESS_6: return address_parse(row, text, member(row, s), why);
@@ -313,7 +392,13 @@ bool settings_value_text(const struct settings_row *row, const struct settings *
     switch (row->kind) {
     case SETTINGS_HOST:
     case SETTINGS_PATH:
+    case SETTINGS_DOMAIN:
+    case SETTINGS_URL:
+    case SETTINGS_WORD:
+    case SETTINGS_TEXT:
     case SETTINGS_USER: return buf_add(out, *(const str_t *)at);
+    case SETTINGS_ALGORITHMS:
+    case SETTINGS_SERVICES: return buf_add(out, ((const str_t *)at)[i]);
     case SETTINGS_LISTEN:
     case SETTINGS_SERVERS: address_text((const struct netaddr *)at + i, true, out); break;
     case SETTINGS_NETWORKS: {

@@ -9,7 +9,7 @@
 
 #include "store/store.h"
 
-enum [[nodiscard]] store_check_rc {
+enum [[nodiscard]] store_check_rc{
     STORE_CHECK_OK,      /* every value of every partition was read and is as it was written */
     STORE_CHECK_DAMAGED, /* the `damage` calls named what is not */
     STORE_CHECK_FAILED,  /* could not be read to the end: *err says why and how far it came */

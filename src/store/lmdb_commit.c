@@ -139,6 +139,7 @@ static void group_done(struct lmdb_file *f)
             watches_batch(w, e->waits->batch);
     }
     hints_end(&g->hints, 0, w);
+    f->answered = true; /* hints are gathered like answers; those of a lazy batch come alone */
     for (size_t i = 0; i < g->n; i++) {
         if (g->v[i].waits)
             lmdb_answer(f, g->v[i].waits, g->v[i].waits->rc);

@@ -1,4 +1,5 @@
-/* protocol.c: see protocol.h. The commit, which is the hot path, is in protocol_commit.c.
+/* protocol.c: see protocol.h. The commit, which is the hot path, is in protocol_commit.c; logins and
+ * passwords are in protocol_login.c.
  *
  * Encoders write to a buf and decoders read with a cursor; both have errors that stick, so each
  * function reads as the list of its fields with one question at the end. Limits are asked for where
@@ -258,28 +259,4 @@ bool store_watch_decode(str_t request, struct store_watch_req *w)
     store_part_decode(&c, &w->part);
     w->prefix = take_key(&c, 0);
     return cursor_end(&c);
-}
-
-/* ---- logins ---- */
-
-bool store_login_encode(struct buf *out, const struct store_login_req *l)
-{
-    store_head_encode(out, &l->head);
-    buf_u8(out, (uint8_t)l->from.family);
-    buf_add(out, str_of(l->from.bytes, sizeof l->from.bytes));
-    buf_str16(out, l->name);
-    return buf_str16(out, l->password);
-}
-
-bool store_login_decode(str_t request, struct store_login_req *l)
-{
-    struct cursor c = cursor_of(request);
-    store_head_decode(&c, &l->head);
-    l->from = (struct netaddr){.family = (enum netaddr_family)take_below(&c, NETADDR_V6 + 1)};
-    str_t address = cursor_bytes(&c, sizeof l->from.bytes);
-    if (address.len == sizeof l->from.bytes)
-        memcpy(l->from.bytes, address.ptr, address.len);
-    l->name = cursor_str16(&c);
-    l->password = cursor_str16(&c);
-    return cursor_end(&c) && l->name.len <= STORE_NAME_MAX && l->password.len <= STORE_PASSWORD_MAX;
 }

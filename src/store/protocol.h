@@ -26,11 +26,17 @@
  *     HINT_ACK        u32 bytes of HINTS that were handled -> rc. Core keeps at most
  *                     STORE_HINTS_UNACKED on their way: over it the watch gets "lost" when there is
  *                     room again. So a slow watcher never holds core.
- *     LOGIN           head, u8 family, 16 bytes address, name, password
- *                     -> rc; OK: u64 account, 16 bytes token; PERM: u32 ms for which the answer is
- *                     to be held back
+ *     LOGIN           head, u8 use, u8 proof, u8 family, 16 bytes address, name, password or token,
+ *                     u16 hash bits, auth message, client proof, certificate
+ *                     -> rc; OK: u64 account, 16 bytes token, address, password's name, signature;
+ *                     else: u32 ms for which the answer is to be held back
  *     LOGOUT          head (with token) -> rc
+ *     SCRAM           head, name -> rc; OK: 16 bytes salt, u32 iterations
  *     SET_PASSWORD    head, u64 account, password -> rc
+ *     ADD_PASSWORD    head, u64 account, u8 uses, name, password -> rc
+ *     REMOVE_PASSWORD head, u64 account, name -> rc
+ *     LIST_PASSWORDS  head, u64 account -> rc; OK: u8 n, n times: name, u8 uses, u64 made, u64 used
+ *     CERTIFICATE     head, u64 account, u8 remove, 32 bytes SHA-256 -> rc
  *
  * Keys have a u16 length before them, values a u32. Pure functions: no I/O, nothing kept. Slices
  * decoded point into the input. */
@@ -41,10 +47,12 @@
 
 #include "base/buf.h"
 #include "base/cursor.h"
+#include "base/err.h"
 #include "base/netaddr.h"
+#include "store/login.h"
 #include "store/store.h"
 
-#define STORE_PROTOCOL_VERSION 1
+#define STORE_PROTOCOL_VERSION 2
 
 enum store_msg {
     STORE_MSG_HELLO = 1,
@@ -58,6 +66,12 @@ enum store_msg {
     STORE_MSG_LOGIN,
     STORE_MSG_LOGOUT,
     STORE_MSG_SET_PASSWORD,
+    STORE_MSG_SCRAM,
+    STORE_MSG_ADD_PASSWORD,
+    STORE_MSG_REMOVE_PASSWORD,
+    STORE_MSG_LIST_PASSWORDS,
+    STORE_MSG_CERTIFICATE,
+    STORE_MSG_REQUESTS, /* one more than the last */
     STORE_MSG_HINTS = 64,
     STORE_MSG_REPLY = 128, /* set in a reply's type */
 };
@@ -154,14 +168,55 @@ struct store_watch_req {
 bool store_watch_encode(struct buf *out, const struct store_watch_req *w);
 bool store_watch_decode(str_t request, struct store_watch_req *w);
 
-/* ---- logins ---- */
+/* ---- logins: protocol_login.c ---- */
 
+/* a bearer token: what a SASL message of 12,288 characters of base64 (RFC 4954 4) holds and more */
+#define STORE_BEARER_MAX 12288
+/* SCRAM: three messages with a name, nonces and a binding; ours and every client's are below 2 KiB */
+#define STORE_AUTH_MESSAGE_MAX 8192
+#define STORE_DIGEST_MAX       32 /* a proof, a signature, a certificate's hash */
+#define STORE_ADDRESS_MAX      320
+
+/* As a client sees it: with the head. */
 struct store_login_req {
     struct store_head head;
-    struct netaddr from;
-    str_t name, password;
+    struct store_login login;
 };
+/* Room for any request. */
+#define STORE_LOGIN_MAX \
+    (128 + STORE_NAME_MAX + STORE_BEARER_MAX + STORE_AUTH_MESSAGE_MAX + 2 * STORE_DIGEST_MAX)
+/* Whether every field keeps to its limit: what decode refuses otherwise. */
+bool store_login_valid(const struct store_login *l);
 bool store_login_encode(struct buf *out, const struct store_login_req *l);
 bool store_login_decode(str_t request, struct store_login_req *l);
+
+struct store_login_reply {
+    enum rc rc;
+    uint32_t hold_ms; /* unless RC_OK */
+    uint64_t account; /* the rest: RC_OK */
+    uint8_t token[STORE_TOKEN_LEN];
+    str_t address, password_name, signature;
+};
+#define STORE_LOGIN_REPLY_MAX (64 + STORE_ADDRESS_MAX + STORE_PASSWORD_NAME_MAX + STORE_DIGEST_MAX)
+bool store_login_reply_encode(struct buf *out, const struct store_login_reply *r);
+bool store_login_reply_decode(str_t reply, struct store_login_reply *r);
+
+/* All that is asked of an account's passwords: SCRAM (by name) and the five of the administration.
+ * Fields a message does not have are empty. */
+struct store_password_req {
+    struct store_head head;
+    uint64_t account;
+    unsigned uses;
+    bool remove;    /* CERTIFICATE */
+    str_t name;     /* of the account (SCRAM) or the password */
+    str_t password; /* or a certificate's SHA-256 */
+};
+bool store_password_encode(struct buf *out, enum store_msg type,
+                           const struct store_password_req *q);
+bool store_password_decode(str_t request, enum store_msg type, struct store_password_req *q);
+
+bool store_password_list_encode(struct buf *out, const struct store_password_info *list, size_t n);
+bool store_password_list_decode(str_t reply, struct store_password_info out[STORE_PASSWORDS_MAX],
+                                size_t *n);
 
 #endif

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/blocking.h"
 #include "store/record.h"
 
 const char *store_rc_name(enum store_rc rc)
@@ -173,8 +174,12 @@ enum store_rc store_commit(struct store *s, struct store_batch *b)
     struct waiter w = {.commit = {.batch = b, .done = waiter_done}};
     w.commit.user = &w;
     store_submit(s, &w.commit);
-    while (!atomic_load_explicit(&w.done, memory_order_acquire))
-        syscall(SYS_futex, &w.done, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+    if (!atomic_load_explicit(&w.done, memory_order_acquire)) {
+        blocking_begin();
+        while (!atomic_load_explicit(&w.done, memory_order_acquire))
+            syscall(SYS_futex, &w.done, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+        blocking_end();
+    }
     return w.commit.rc;
 }
 

@@ -41,12 +41,11 @@ typedef struct part {
     uint64_t id; /* account id for PART_USER, shard for PART_QUEUE, else 0 */
 } part_t;
 
-enum [[nodiscard]] store_rc {
-    STORE_OK,
-    STORE_CONFLICT, /* a precondition did not hold; nothing changed */
-    STORE_DENIED,   /* this channel may not; nothing changed */
-    STORE_LIMIT,    /* over a limit above, or malformed; nothing changed */
-    STORE_FULL,     /* no space; nothing changed */
+enum [[nodiscard]] store_rc{
+    STORE_OK, STORE_CONFLICT, /* a precondition did not hold; nothing changed */
+    STORE_DENIED,             /* this channel may not; nothing changed */
+    STORE_LIMIT,              /* over a limit above, or malformed; nothing changed */
+    STORE_FULL,               /* no space; nothing changed */
     /* the engine stopped taking writes after a failed sync or write; nothing changed; reads go
      * on */
     STORE_STOPPED,

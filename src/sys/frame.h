@@ -32,7 +32,7 @@ struct frame_reader {
     unsigned nfds;
 };
 
-enum [[nodiscard]] frame_rc {
+enum [[nodiscard]] frame_rc{
     FRAME_OK,
     /* frame_next: no whole frame yet; frame_fill: nothing arrived (time limit of the socket) */
     FRAME_MORE,

@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "sys/blocking.h"
+#include "base/blocking.h"
 #include "sys/clock.h"
 
 struct wake {

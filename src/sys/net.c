@@ -28,6 +28,7 @@ socklen_t net_to_sockaddr(const struct netaddr *a, struct sockaddr_storage *out)
         v6->sin6_port = htons(a->port);
         memcpy(&v6->sin6_addr, a->bytes, 16);
         return sizeof *v6;
+    case NETADDR_UNIX: /* nobody connects or listens by a user id */
     case NETADDR_NONE: break;
     }
     return 0;
@@ -171,7 +172,7 @@ struct conn *net_conn_new(int fd, const struct netaddr *peer, const struct netad
     return &c->base;
 }
 
-/* 0, or an errno. */
+/* 0, an errno, or that of bind, negative. */
 static int connect_fd(int fd, const struct netaddr *to, const struct netaddr *from,
                       int64_t deadline_ms)
 {
@@ -184,7 +185,7 @@ static int connect_fd(int fd, const struct netaddr *to, const struct netaddr *fr
             (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
         socklen_t len = net_to_sockaddr(from, &s);
         if (bind(fd, (struct sockaddr *)&s, len) != 0)
-            return errno;
+            return -errno;
     }
     socklen_t len = net_to_sockaddr(to, &s);
     if (connect(fd, (struct sockaddr *)&s, len) == 0)
@@ -215,6 +216,10 @@ enum rc net_connect(const struct netaddr *to, const struct netaddr *from, int64_
     }
     if (fd >= 0)
         close(fd);
+    if (why < 0) /* RFC 3463: 4.3.5, it is configured so */
+        return err_set(err, RC_TEMP, "4.3.5",
+                       "cannot send from %s, which must be an address of this machine: %s",
+                       netaddr_text(from, text), strerror(-why));
     /* RFC 3463: 4.4.1 no answer from host; 4.4.4 no way there from here; 4.3.2 we are the one who
      * cannot. */
     bool ours = why == EMFILE || why == ENFILE || why == ENOMEM || why == ENOBUFS;

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -125,6 +126,17 @@ static int allow_threads(scmp_filter_ctx f)
     return rc == 0 ? allow_if(f, SCMP_SYS(tgkill), 0, INT_BITS, (uint64_t)getpid()) : rc;
 }
 
+/* A thread may step back behind the others: core's, when they check passwords. Its own process's
+ * threads alone, one at a time. */
+static int allow_nice(scmp_filter_ctx f)
+{
+    struct scmp_arg_cmp self[] = {
+        {.arg = 0, .op = SCMP_CMP_MASKED_EQ, .datum_a = INT_BITS, .datum_b = PRIO_PROCESS},
+        {.arg = 1, .op = SCMP_CMP_MASKED_EQ, .datum_a = INT_BITS, .datum_b = 0},
+    };
+    return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 2, self);
+}
+
 /* fstat() is a newfstatat of no path; of a path it is refused. */
 static int allow_fstat(scmp_filter_ctx f)
 {
@@ -142,6 +154,7 @@ static int allow_rules(scmp_filter_ctx f, const struct sandbox *s)
     int rc = allow_if(f, SCMP_SYS(mmap), 2, PROT_EXEC, 0);
     rc = rc == 0 ? allow_if(f, SCMP_SYS(mprotect), 2, PROT_EXEC, 0) : rc;
     rc = rc == 0 ? allow_threads(f) : rc;
+    rc = rc == 0 && files ? allow_nice(f) : rc;
     rc = rc == 0 ? allow_fcntl(f, files) : rc;
     rc = rc == 0 ? allow_if(f, SCMP_SYS(socketpair), 0, INT_BITS, AF_UNIX) : rc;
     rc = rc == 0 ? allow_if(f, SCMP_SYS(prlimit64), 2, ALL_BITS, 0) : rc; /* asking only */

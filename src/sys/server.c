@@ -42,6 +42,7 @@ void server_dispatch(struct server *s, const struct epoll_event *e, char *buffer
     uint32_t index = (uint32_t)e->data.u64;
     if (index == EVENT_STOP)
         return;
+    stress_look_at_memory(s);
     if (index == EVENT_TIMER) {
         timer_turn(s, buffer);
         return;
@@ -68,9 +69,12 @@ static bool make_table(struct server *s)
     sys_random(key, sizeof key);
     s->slabs_max = (uint32_t)s->limits.connections_max / SERVER_SLAB + 1;
     s->slabs = calloc(s->slabs_max, sizeof *s->slabs);
-    s->addresses = map_new(key, (size_t)s->limits.connections_max + 1);
+    s->counts = map_new(key, 2 * (size_t)s->limits.connections_max + 1);
     s->first_free = UINT32_MAX;
-    return s->slabs != NULL && s->addresses != NULL;
+    if (s->limits.per_minute_max > 0)
+        s->rate = rate_new();
+    return s->slabs != NULL && s->counts != NULL &&
+           (s->limits.per_minute_max <= 0 || s->rate != NULL);
 }
 
 static bool make_events(struct server *s)
@@ -100,6 +104,7 @@ struct server *server_new(const struct server_session_ops *ops, void *user,
     s->epoll_fd = s->timer_fd = s->stop_fd = -1;
     s->resume_ms = s->wake_ms = INT64_MAX;
     heap_init(&s->timers);
+    stress_init(s);
     pthread_mutex_init(&s->workers_lock, NULL);
     pthread_cond_init(&s->workers_gone, NULL);
     pthread_mutex_init(&s->table_lock, NULL);
@@ -161,7 +166,8 @@ void server_free(struct server *s)
     for (uint32_t i = 0; i < s->n_slabs; i++)
         free(s->slabs[i]);
     free(s->slabs);
-    map_free(s->addresses);
+    map_free(s->counts);
+    rate_free(s->rate);
     heap_free(&s->timers);
     int fds[] = {s->epoll_fd, s->timer_fd, s->stop_fd};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)

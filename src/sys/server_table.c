@@ -32,54 +32,31 @@ static bool grow(struct server *s)
     return true;
 }
 
-static void address_key(struct served *c, const struct netaddr *peer)
-{
-    c->address_len = peer->family == NETADDR_V4 ? 5 : peer->family == NETADDR_V6 ? 9 : 0;
-    c->address[0] = (char)peer->family;
-    if (c->address_len > 0)
-        memcpy(c->address + 1, peer->bytes, c->address_len - 1u);
-}
-
-/* Adds `by` to the count of the connection's address; false: over the limit (nothing changed). */
-static bool count_address(struct server *s, struct served *c, int by, int max)
-{
-    str_t key = str_of(c->address, c->address_len);
-    uintptr_t n = (uintptr_t)map_get(s->addresses, key) + (uintptr_t)(intptr_t)by;
-    if (by > 0 && n > (uintptr_t)max)
-        return false;
-    if (n > 0)
-        return map_put(s->addresses, key, (void *)n);
-    map_del(s->addresses, key);
-    return true;
-}
-
-struct served *served_new(struct server *s, int fd, const struct netaddr *peer, bool exempt)
+struct served *served_new(struct server *s, int fd, struct listener *l)
 {
     struct served *c = NULL;
     pthread_mutex_lock(&s->table_lock);
     bool room = atomic_load(&s->connections) < (size_t)s->limits.connections_max;
     if (room && (s->first_free != NO_INDEX || grow(s))) {
         c = served_at(s, s->first_free);
-        address_key(c, peer);
-        c->counted = c->address_len > 0 && !exempt;
-        if (c->counted && !count_address(s, c, 1, s->limits.per_address_max)) {
-            c = NULL;
-        } else {
-            s->first_free = c->next_free;
-            atomic_fetch_add(&s->connections, 1);
-        }
+        s->first_free = c->next_free;
+        atomic_fetch_add(&s->connections, 1);
     }
     pthread_mutex_unlock(&s->table_lock);
     if (c == NULL)
         return NULL;
     c->fd = fd;
-    c->registered = c->eof = false;
+    c->listener = l;
+    c->phase = PHASE_SESSION;
+    c->registered = c->eof = c->wants_room = c->wants_place = c->counted = false;
     c->session = NULL;
+    c->tls = NULL;
     c->held = NULL;
     c->held_at = c->held_len = 0;
-    c->stalled_ms = 0;
+    c->since_ms = c->stalled_ms = 0;
     atomic_store(&c->armed_ms, INT64_MAX);
     atomic_store(&c->word, (atomic_load(&c->word) & ~UINT64_C(3)) | SERVED_OWNED);
+    stress_look(s);
     return c;
 }
 
@@ -93,12 +70,12 @@ void served_free(struct server *s, struct served *c)
     uint64_t next = ((atomic_load(&c->word) >> 2) + 1) & UINT32_MAX;
     atomic_store(&c->word, next << 2 | SERVED_FREE);
     pthread_mutex_lock(&s->table_lock);
-    if (c->counted)
-        (void)count_address(s, c, -1, 0);
+    limits_leave(s, c);
     c->next_free = s->first_free;
     s->first_free = c->index;
     pthread_mutex_unlock(&s->table_lock);
     atomic_fetch_sub(&s->connections, 1);
+    stress_look(s);
 }
 
 /* ---- ownership ---- */
@@ -141,6 +118,8 @@ static void set_timer_fd(struct server *s)
 {
     struct heap_entry *first = heap_first(&s->timers);
     int64_t due = first != NULL && first->due_ms < s->resume_ms ? first->due_ms : s->resume_ms;
+    if (s->sweep_at != NO_INDEX)
+        due = 1; /* at once */
     if (due >= s->wake_ms || due == INT64_MAX)
         return; /* it fires earlier, and looks again then */
     s->wake_ms = due;
@@ -171,6 +150,36 @@ void timers_pause(struct server *s, struct listener *l)
     pthread_mutex_unlock(&s->timers_lock);
 }
 
+void timers_sweep(struct server *s)
+{
+    pthread_mutex_lock(&s->timers_lock);
+    s->sweep_at = 0;
+    set_timer_fd(s);
+    pthread_mutex_unlock(&s->timers_lock);
+}
+
+static uint32_t generation(const struct served *c)
+{
+    return (uint32_t)(atomic_load(&c->word) >> 2);
+}
+
+/* The next n of the table at most; who is not parked looks at its deadline anyway. */
+static size_t sweep(struct server *s, struct served **out, size_t n)
+{
+    size_t claimed = 0;
+    pthread_mutex_lock(&s->table_lock);
+    uint32_t end = s->n_slabs * SERVER_SLAB;
+    pthread_mutex_unlock(&s->table_lock);
+    for (; claimed < n && s->sweep_at < end; s->sweep_at++) {
+        struct served *c = served_at(s, s->sweep_at);
+        if ((atomic_load(&c->word) & 3) == SERVED_PARKED && served_claim(c, generation(c)))
+            out[claimed++] = c;
+    }
+    if (s->sweep_at >= end)
+        s->sweep_at = NO_INDEX;
+    return claimed;
+}
+
 size_t timers_due(struct server *s, struct served **out, size_t n, bool *resume)
 {
     size_t claimed = 0;
@@ -183,10 +192,11 @@ size_t timers_due(struct server *s, struct served **out, size_t n, bool *resume)
         struct served *c = list_entry((void *)e, struct served, timer);
         heap_remove(&s->timers, e);
         atomic_store(&c->armed_ms, INT64_MAX);
-        if (served_claim(c, (uint32_t)(atomic_load(&c->word) >>
-                                       2))) /* else its owner looks again before it parks */
+        if (served_claim(c, generation(c))) /* else its owner looks again before it parks */
             out[claimed++] = c;
     }
+    if (s->sweep_at != NO_INDEX)
+        claimed += sweep(s, out + claimed, n - claimed);
     *resume = s->resume_ms <= now;
     if (*resume)
         s->resume_ms = INT64_MAX;

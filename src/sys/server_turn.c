@@ -7,63 +7,12 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/proxy.h"
 #include "sys/clock.h"
+#include "sys/net.h"
 #include "sys/server_internal.h"
 
-enum step {
-    STEP_ON,   /* no output waits: read on */
-    STEP_IN,   /* park until there is input */
-    STEP_OUT,  /* park until there is room for output */
-    STEP_HELD, /* park until the time the session named */
-    STEP_CLOSE,
-};
-
-/* Sends output until there is none. *sent is the number of bytes sent in this turn. */
-static enum step flush(struct server *s, struct served *c, size_t *sent)
-{
-    const struct server_session_ops *ops = s->ops;
-    for (;;) {
-        str_t out = ops->output(c->session);
-        if (out.len == 0) {
-            if (ops->finished(c->session))
-                return STEP_CLOSE;
-            if (ops->more == NULL || !ops->more(c->session, sys_mono_ms()))
-                return STEP_ON;
-            continue;
-        }
-        if (ops->hold_until_ms != NULL && ops->hold_until_ms(c->session) > sys_mono_ms())
-            return STEP_HELD;
-        if (*sent >= SERVER_TURN_SENT)
-            return STEP_OUT;
-        ssize_t n = send(c->fd, out.ptr, out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno == EAGAIN ? STEP_OUT : STEP_CLOSE;
-        ops->sent(c->session, (size_t)n);
-        *sent += (size_t)n;
-        c->stalled_ms = 0;
-    }
-}
-
-/* Reads once. STEP_ON: *rest has come, or the end was noted. */
-static enum step receive(struct server *s, struct served *c, char *buffer, str_t *rest)
-{
-    for (;;) {
-        ssize_t n = recv(c->fd, buffer, SERVER_READ_SIZE, MSG_DONTWAIT);
-        if (n > 0) {
-            *rest = str_of(buffer, (size_t)n);
-            return STEP_ON;
-        }
-        if (n == 0) {
-            c->eof = true;
-            s->ops->eof(c->session, sys_mono_ms());
-            return STEP_ON;
-        }
-        if (errno != EINTR)
-            return errno == EAGAIN ? STEP_IN : STEP_CLOSE;
-    }
-}
+/* ---- input not used yet ---- */
 
 /* Keeps what was not used until output has gone. */
 static bool keep(struct served *c, str_t rest)
@@ -88,14 +37,94 @@ static void drop_held(struct served *c)
     c->held_at = c->held_len = 0;
 }
 
+/* ---- the header of a proxy ---- */
+
+static bool begin_proxied(struct server *s, struct served *c, const struct proxy_header *h)
+{
+    if (!h->local) {
+        bool exempt = s->limits.exempt != NULL && s->limits.exempt(c->listener->user, &h->from);
+        return served_begin(s, c, &h->from, &h->to, exempt);
+    }
+    struct sockaddr_storage from = {0};
+    socklen_t len = sizeof from;
+    if (getpeername(c->fd, (struct sockaddr *)&from, &len) != 0)
+        return false;
+    /* The proxy itself, asking whether we live: never refused for what others do through it. */
+    struct netaddr peer = net_from_sockaddr(&from), local = net_local(c->fd);
+    return served_begin(s, c, &peer, &local, true);
+}
+
+/* Takes the header off the socket and no byte more: what follows may be TLS. */
+static enum step read_proxy_header(struct server *s, struct served *c, char *buffer)
+{
+    struct proxy_header h;
+    size_t had = c->held_len;
+    if (had > 0)
+        memcpy(buffer, c->held, had);
+    ssize_t n = recv(c->fd, buffer + had, PROXY_HEADER_MAX - had, MSG_PEEK | MSG_DONTWAIT);
+    if (n <= 0)
+        return n < 0 && (errno == EAGAIN || errno == EINTR) ? STEP_IN : STEP_CLOSE;
+    enum proxy_rc rc = proxy_parse(str_of(buffer, had + (size_t)n), &h);
+    if (rc == PROXY_BAD)
+        return STEP_CLOSE;
+    size_t take = rc == PROXY_OK ? h.size - had : (size_t)n;
+    if (recv(c->fd, buffer + had, take, MSG_DONTWAIT) != (ssize_t)take)
+        return STEP_CLOSE;
+    drop_held(c);
+    if (rc == PROXY_MORE)
+        return keep(c, str_of(buffer, had + take)) ? STEP_IN : STEP_CLOSE;
+    return begin_proxied(s, c, &h) ? STEP_ON : STEP_CLOSE;
+}
+
+/* ---- the turn ---- */
+
+/* What comes before the session is fed. STEP_ON: it may be. */
+static enum step prepare(struct server *s, struct served *c, bool may_read, char *buffer)
+{
+    if (c->phase == PHASE_PROXY) {
+        enum step step = may_read ? read_proxy_header(s, c, buffer) : STEP_IN;
+        if (step != STEP_ON)
+            return step;
+    }
+    if (c->phase == PHASE_TLS)
+        return handshake_turn(s, c, may_read);
+    return STEP_ON;
+}
+
+/* All output is sent. STEP_ON: the session does not want TLS now. */
+static enum step ask_for_tls(struct server *s, struct served *c, str_t rest)
+{
+    struct tls_service *service =
+        s->ops->start_tls != NULL && c->tls == NULL ? s->ops->start_tls(c->session) : NULL;
+    if (service == NULL)
+        return STEP_ON;
+    if (rest.len > 0) {
+        /* Commands sent in the clear would be obeyed as if they were the encrypted client's (RFC
+         * 3207 6, CVE-2011-0411). */
+        handshake_failed(s, c, "bytes before the handshake");
+        return STEP_CLOSE;
+    }
+    handshake_begin(c, service);
+    return STEP_IN;
+}
+
+/* Nothing more is read in this turn. */
+static enum step wait_for_input(const struct served *c)
+{
+    return c->tls != NULL && tls_pending(c->tls) ? STEP_AGAIN : STEP_IN;
+}
+
 /* Flushes, feeds and reads until it has to wait; never STEP_ON. */
-static enum step run(struct server *s, struct served *c, bool may_read, char *buffer)
+static enum step talk(struct server *s, struct served *c, bool may_read, char *buffer)
 {
     size_t sent = 0, sent_before = SIZE_MAX;
     int reads = 0;
+    bool empty = false;
     str_t rest = str_of(c->held != NULL ? c->held + c->held_at : NULL, c->held_len - c->held_at);
     for (;;) {
-        enum step step = flush(s, c, &sent);
+        enum step step = bytes_flush(s, c, &sent);
+        if (step == STEP_ON)
+            step = ask_for_tls(s, c, rest);
         if (step != STEP_ON) {
             if (rest.len > 0 && step != STEP_CLOSE && !keep(c, rest))
                 return STEP_CLOSE;
@@ -114,16 +143,21 @@ static enum step run(struct server *s, struct served *c, bool may_read, char *bu
         }
         if (c->eof)
             return STEP_CLOSE;
-        if (!may_read || reads++ == SERVER_TURN_READS)
-            return STEP_IN;
-        step = receive(s, c, buffer, &rest);
+        if (!may_read || empty || reads++ == SERVER_TURN_READS)
+            return wait_for_input(c);
+        step = bytes_receive(s, c, buffer, &rest, &empty);
         if (step != STEP_ON)
             return step;
-        /* the socket is empty: park after this */
-        if (rest.len < SERVER_READ_SIZE)
-            may_read = false;
     }
 }
+
+static enum step run(struct server *s, struct served *c, bool may_read, char *buffer)
+{
+    enum step step = prepare(s, c, may_read, buffer);
+    return step == STEP_ON ? talk(s, c, may_read, buffer) : step;
+}
+
+/* ---- the end ---- */
 
 /* Unread input would make the kernel send a reset, which can overtake our last reply. */
 static void drain(struct served *c, char *buffer)
@@ -133,29 +167,43 @@ static void drain(struct served *c, char *buffer)
             return;
 }
 
-static void finish(struct server *s, struct served *c, char *buffer)
+void served_drop(struct server *s, struct served *c, char *buffer)
 {
     int fd = c->fd;
-    s->ops->close(c->session);
+    if (c->session != NULL)
+        s->ops->close(c->session);
+    handshake_drop(s, c);
+    if (c->tls != NULL)
+        tls_close(c->tls);
+    c->tls = NULL;
     if (!c->eof && buffer != NULL)
         drain(c, buffer);
     served_free(s, c);
     close(fd);
 }
 
-/* When the parked connection must be looked at next; *close: it is over now, *again: its session
+/* ---- parking ---- */
+
+/* When the parked connection must be looked at next; *close_it: it is over now, *again: its session
  * has something to say. */
 static int64_t next_due(struct server *s, struct served *c, enum step step, bool *close_it,
                         bool *again)
 {
     int64_t now = sys_mono_ms();
+    if (c->phase == PHASE_TLS)
+        return handshake_due(s, c, now, close_it);
+    if (c->phase == PHASE_PROXY) {
+        *close_it = now - c->since_ms >= SERVER_PROXY_MS;
+        return c->since_ms + SERVER_PROXY_MS;
+    }
     if (step == STEP_HELD)
         return s->ops->hold_until_ms(c->session);
-    if (step == STEP_OUT) {
+    if (step == STEP_OUT || step == STEP_OUT_IN) {
         if (c->stalled_ms == 0)
             c->stalled_ms = now;
-        *close_it = now - c->stalled_ms >= s->limits.output_stall_ms;
-        return c->stalled_ms + s->limits.output_stall_ms;
+        int64_t stall = stress_patience(s, s->limits.output_stall_ms);
+        *close_it = now - c->stalled_ms >= stall;
+        return c->stalled_ms + stall;
     }
     int64_t due = s->ops->deadline_ms(c->session);
     if (due > now)
@@ -166,11 +214,27 @@ static int64_t next_due(struct server *s, struct served *c, enum step step, bool
     return due;
 }
 
+static uint32_t events_of(enum step step)
+{
+    switch (step) {
+    case STEP_IN:
+    case STEP_OUT_IN: return EPOLLIN;
+    case STEP_OUT:
+    case STEP_ROOM: return EPOLLOUT;
+    /* There is room mostly: it comes at once, behind those that wait already. A peer that takes no
+     * output has it come when that changes. */
+    case STEP_AGAIN: return EPOLLIN | EPOLLOUT;
+    case STEP_ON:
+    case STEP_HELD:
+    case STEP_CLOSE: break;
+    }
+    return 0;
+}
+
 /* False: something happened meanwhile, it is still ours. */
 static bool park(struct server *s, struct served *c, enum step step, int64_t due_ms)
 {
-    uint32_t events = step == STEP_IN ? EPOLLIN : step == STEP_OUT ? EPOLLOUT : 0;
-    struct epoll_event e = {.events = events | EPOLLONESHOT, .data.u64 = served_event(c)};
+    struct epoll_event e = {.events = events_of(step) | EPOLLONESHOT, .data.u64 = served_event(c)};
     timers_arm(s, c, due_ms);
     int op = c->registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
     int rc = epoll_ctl(s->epoll_fd, op, c->fd, &e);
@@ -188,7 +252,7 @@ void served_turn(struct server *s, struct served *c, bool may_read, char *buffer
         if (step != STEP_CLOSE)
             due = next_due(s, c, step, &close_it, &again);
         if (step == STEP_CLOSE || close_it) {
-            finish(s, c, buffer);
+            served_drop(s, c, buffer);
             return;
         }
         if (again)
@@ -204,15 +268,15 @@ void served_turn(struct server *s, struct served *c, bool may_read, char *buffer
 void served_hang_up(struct server *s, struct served *c)
 {
     c->eof = true;
-    finish(s, c, NULL);
+    served_drop(s, c, NULL);
 }
 
 void served_goodbye(struct server *s, struct served *c)
 {
     size_t sent = 0;
-    if (s->ops->goodbye != NULL) {
+    if (s->ops->goodbye != NULL && c->phase == PHASE_SESSION) {
         s->ops->goodbye(c->session);
-        (void)flush(s, c, &sent);
+        (void)bytes_flush(s, c, &sent);
     }
-    finish(s, c, NULL);
+    served_drop(s, c, NULL);
 }

@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 
+#include "base/blocking.h"
 #include "base/err.h"
-#include "sys/blocking.h"
 #include "sys/clock.h"
 #include "sys/server_internal.h"
 

@@ -65,6 +65,23 @@ static void base64(void **state)
     fits_exactly(base64_decode, STR("Zm9vYmE="), 5);
 }
 
+static void base64url(void **state)
+{
+    (void)state;
+    static const str_t v[][2] = {{STR(""), STR("")},           {STR("f"), STR("Zg")},
+                                 {STR("fo"), STR("Zm8")},      {STR("foo"), STR("Zm9v")},
+                                 {STR("foob"), STR("Zm9vYg")}, {STR("\xfb\xff\0"), STR("-_8A")},
+                                 {STR("\xff"), STR("_w")}};
+    static const str_t bad[] = {STR("Z"),     STR("Zg=="),  STR("Zh"),    STR("Zm9"),
+                                STR("+/8A"),  STR("Zm9v "), STR("Zm9v="), STR("Zm\0v"),
+                                STR("Zm9vY"), STR("-_8a+")};
+    for (size_t i = 0; i < sizeof v / sizeof v[0]; i++)
+        gives(base64url_decode, v[i][1], v[i][0]);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        fails(base64url_decode, bad[i]);
+    fits_exactly(base64url_decode, STR("Zm9vYg"), 4);
+}
+
 static void hex(void **state)
 {
     (void)state;
@@ -137,8 +154,8 @@ static void qp_decodes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(base64), cmocka_unit_test(hex),
-                                       cmocka_unit_test(id32), cmocka_unit_test(qp_encodes),
-                                       cmocka_unit_test(qp_decodes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(base64),     cmocka_unit_test(base64url),
+                                       cmocka_unit_test(hex),        cmocka_unit_test(id32),
+                                       cmocka_unit_test(qp_encodes), cmocka_unit_test(qp_decodes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

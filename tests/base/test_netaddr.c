@@ -148,10 +148,40 @@ static void literals(void **state)
     assert_string_equal(netaddr_text(&none, text), "none");
 }
 
+/* A process of this machine: compared by its user, in no network. */
+static void users(void **state)
+{
+    (void)state;
+    char text[NETADDR_TEXT];
+    struct netaddr a = netaddr_of_uid(1000), b = netaddr_of_uid(UINT32_MAX);
+    struct netaddr ip = addr("0.0.3.232"); /* the same bytes */
+    struct netaddr_net net;
+    assert_int_equal(netaddr_uid(&a), 1000);
+    assert_int_equal(netaddr_uid(&b), UINT32_MAX);
+    assert_string_equal(netaddr_text(&a, text), "uid=1000");
+    assert_string_equal(netaddr_text(&b, text), "uid=4294967295");
+    assert_string_equal(netaddr_text_port(&a, text), "uid=1000");
+    assert_string_equal(netaddr_literal(&a, text), "[uid=1000]");
+    struct netaddr same = a;
+    same.bytes[15] = 1; /* not his */
+    same.port = 7;
+    assert_true(netaddr_eq(&a, &same));
+    assert_false(netaddr_eq(&a, &b));
+    assert_false(netaddr_eq(&a, &ip));
+    assert_false(netaddr_loopback(&a));
+    assert_true(netaddr_parse_net(STR("0.0.0.0/0"), &net));
+    assert_false(netaddr_in(&net, &a));
+    assert_true(netaddr_parse_net(STR("::/0"), &net));
+    assert_false(netaddr_in(&net, &a));
+    net = (struct netaddr_net){.addr = a, .bits = 0};
+    assert_false(netaddr_in(&net, &a));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(parses),   cmocka_unit_test(ports),
                                        cmocka_unit_test(networks), cmocka_unit_test(compares),
-                                       cmocka_unit_test(loopback), cmocka_unit_test(literals)};
+                                       cmocka_unit_test(loopback), cmocka_unit_test(literals),
+                                       cmocka_unit_test(users)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

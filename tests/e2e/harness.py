@@ -51,14 +51,20 @@ class Server:
         self.dir = Path(keep or tempfile.mkdtemp(prefix="postrider-e2e."))
         os.chmod(self.dir, 0o755)
         self.prefix, self.single, self.user, self.host, self.domain = list(prefix), single, user, host, domain
-        self.smtp, self.pop3 = free_ports(2)
+        self.smtp, self.pop3, self.submission, self.submissions, self.lmtp = free_ports(5)
         self.smtp = smtp_port or self.smtp
         self.data = self.dir / "data"
+        self.submit_socket = self.dir / "run" / "submit.sock"
         self.conf = self.dir / "postrider.conf"
+        self.conf_hostname = hostname or "mail." + domain
         self.conf.write_text(f"""hostname = "{hostname or 'mail.' + domain}"
 data_dir = "{self.data}"
 listen_smtp = {{"{host}:{self.smtp}"}}
+listen_lmtp = {{"{HOST}:{self.lmtp}"}}
 listen_pop3 = {{"{HOST}:{self.pop3}"}}
+listen_submission = {{"{HOST}:{self.submission}"}}
+listen_submissions = {{"{HOST}:{self.submissions}"}}
+submit_socket = "{self.submit_socket}"
 relay_networks = {{"127.0.0.0/8"}}
 {settings}
 """)
@@ -173,4 +179,6 @@ def main(names):
                 failed += 1
                 print(f"FAIL  {name}", flush=True)
                 traceback.print_exc()
+                if name == "test_start":    # what all others need
+                    break
     sys.exit(1 if failed else 0)

@@ -96,10 +96,10 @@ def test_no_relay():
     first = ["XCLIENT ADDR=192.0.2.1", "PROXY TCP4 192.0.2.1 192.0.2.2 1 25", "XFORWARD ADDR=192.0.2.1", "RSET",
              "EHLO [192.0.2.1]", "STARTTLS", "AUTH PLAIN AGFubmEAc2VjcmV0"]
     with stranger_server() as s:
-        def refused(c, sender, to, extra=""):
+        def refused(c, sender, to, extra="", gone=False):
             c.say(f"MAIL FROM:<{sender}>{extra}\r\n".encode())
             reply = c.say(b"RCPT TO:<" + to.format(us=DOMAIN).encode() + b">\r\n")
-            assert reply[:1] == b"5", (sender, to, reply)
+            assert reply[:1] == b"5" or (gone and reply == b""), (sender, to, reply)
 
         for form in forms:
             for sender in ("", f"anna@{DOMAIN}", "a@far.test", f"postmaster@{DOMAIN}"):
@@ -108,7 +108,7 @@ def test_no_relay():
         for words in first:
             with Client(s) as c:
                 c.say(words.encode() + b"\r\n")
-                refused(c, "a@far.test", "u@far.test")
+                refused(c, "a@far.test", "u@far.test", gone=words == "STARTTLS")  # in the clear behind it: cut off
         assert "nothing waits" in s.cli("queue", "list", check=0).stdout
 
 
@@ -131,7 +131,7 @@ def test_abandoned_content_takes_no_room():
 
 
 def test_floods_end_and_fill_no_log():
-    with stranger_server(settings="connections_per_address = 10000") as s:
+    with stranger_server(settings="connections_per_address = 10000\nconnections_per_minute = 1000000") as s:
         def grown(before=[0]):
             now = s.logfile.stat().st_size
             by, before[0] = now - before[0], now

@@ -228,17 +228,17 @@ def test_bounces():
 
 def test_temporary_dns_failure_waits():
     id = send("u@dead.invalid")
-    row = wait_for(lambda: [r for r in S.json("queue", "list") if r["id"] == id and r["reason"]], 20)[0]
+    row = wait_for(lambda: [r for r in S.json("queue", "list", "--messages") if r["id"] == id and r["reason"]], 20)[0]
     assert row["attempts"] == 1 and row["state"] == "ready", row
     assert 200 < row["next_in_s"] < 400, row
     n = len(S.pop3_messages("anna"))
     # hold, release, retry, remove
     assert S.cli("queue", "hold", id).returncode == 0
-    assert S.json("queue", "list")[0]["state"] == "held"
+    assert S.json("queue", "list", "--messages")[0]["state"] == "held"
     assert S.cli("queue", "release", id).returncode == 0
-    wait_for(lambda: S.json("queue", "list")[0]["attempts"] == 2, 20)
+    wait_for(lambda: S.json("queue", "list", "--messages")[0]["attempts"] == 2, 20)
     assert S.cli("queue", "retry", id).returncode == 0
-    wait_for(lambda: S.json("queue", "list")[0]["attempts"] == 3, 20)
+    wait_for(lambda: S.json("queue", "list", "--messages")[0]["attempts"] == 3, 20)
     show = S.cli("queue", "show", id, check=0).stdout
     assert "u@dead.invalid" in show, show
     assert S.cli("queue", "remove", id).returncode == 0
@@ -254,7 +254,7 @@ def test_peer_down_then_up():
     pf.wait(20)
     n = len(at_postfix())
     id = send("user@postfix.test", subject="later")
-    row = wait_for(lambda: [r for r in S.json("queue", "list") if r["id"] == id and r["reason"]], 40)[0]
+    row = wait_for(lambda: [r for r in S.json("queue", "list", "--messages") if r["id"] == id and r["reason"]], 40)[0]
     assert "postfix.test" in row["reason"] or "refused" in row["reason"].lower(), row
     children[1] = subprocess.Popen(["postfix", "-c", str(DIR / "postfix/conf"), "start-fg"], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     time.sleep(1)

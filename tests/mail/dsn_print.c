@@ -1,4 +1,4 @@
-/* dsn_print.c: prints one report for test_dsn_python.py: dsn_print plain|hostile|utf8|delayed */
+/* dsn_print.c: prints one report for test_dsn_python.py: dsn_print plain|hostile|utf8|delayed|success|whole */
 #include <stdio.h>
 
 #include "mail/dsn.h"
@@ -35,8 +35,30 @@ int main(int argc, char **argv)
         d.original_header = STR("Subject: gr\xc3\xbc\xc3\x9f"
                                 "e\r\n");
     }
+    if (str_eq(what, STR("success"))) {
+        d.action = DSN_DELIVERED;
+        d.envelope_id = STR("QQ314159");
+        d.received_from = STR("client.example.test");
+        r[0].action = DSN_RELAYED;
+        r[0].status = STR("2.0.0");
+        r[0].orcpt = STR("x400;/C=de/ADMD=x\r\nBcc: evil");
+        r[1].action = DSN_DELIVERED;
+        r[1].status = STR("2.1.5");
+        r[1].orcpt = STR("RFC822;Caroline@Example.test");
+    }
+    if (str_eq(what, STR("whole"))) {
+        d.whole = d.may_8bit = true;
+        d.original_header = STR("Subject: hello\r\nContent-Type: text/plain; "
+                                "charset=iso-8859-1\r\nContent-Transfer-Encoding: 8bit\r\n\r\nb\xe4"
+                                "r\r\n--=_x--\r\n");
+    }
     if (str_eq(what, STR("hostile"))) {
-        r[1] = (struct dsn_recipient){STR(EVIL), STR(EVIL), STR(EVIL), STR(EVIL), STR(EVIL), 0};
+        r[1] = (struct dsn_recipient){.final = STR(EVIL),
+                                      .original = STR(EVIL),
+                                      .status = STR(EVIL),
+                                      .diagnostic = STR(EVIL),
+                                      .remote_mta = STR(EVIL)};
+        d.envelope_id = d.received_from = STR(EVIL);
         d.original_header = STR("Subject: hello\r\n--=_u1: c\r\n--=_u1--: d\r\n" EVIL);
     }
     struct buf out;

@@ -99,7 +99,7 @@ static void failed(void **state)
             "X-Postrider-Queue-ID: 0abc\r\n\r\nOriginal-Recipient: rfc822; robert@example.net\r\n"
             "Final-Recipient: rfc822; bob@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n"
             "Remote-MTA: dns; mx.example.net\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user\r\n"
-            "Last-Attempt-Date: Sat, 21 Nov 2026 23:20:01 +0000\r\n\r\n");
+            "Last-Attempt-Date: Sat, 21 Nov 2026 23:20:01 +0000\r\nFinal-Log-ID: 0abc\r\n\r\n");
     has(&b, "Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
             "From: alice@example.test\r\nMessage-ID: <1@example.test>\r\nSubject: "
             "hello\r\n\r\n--=_0unique1--\r\n");
@@ -124,7 +124,7 @@ static void delayed(void **state)
     has(&b,
         "Action: delayed\r\nStatus: 4.4.1\r\nDiagnostic-Code: x-postrider; connection refused\r\n");
     has(&b, "\r\n\r\nFinal-Recipient: rfc822; c@d\r\nAction: delayed\r\nStatus: "
-            "4.0.0\r\nWill-Retry-Until: ");
+            "4.0.0\r\nFinal-Log-ID: 0abc\r\nWill-Retry-Until: ");
     has(&b, "We keep trying until Thu, 26 Nov 2026 23:20:00 +0000\r\n");
     has_not(&b, "Remote-MTA");
     has_not(&b, "Original-Recipient");

@@ -49,6 +49,27 @@ class Reports(unittest.TestCase):
         self.assertEqual(groups[2]["Action"], "delayed")
         self.assertEqual(groups[2]["Will-Retry-Until"], "Thu, 26 Nov 2026 23:20:00 +0000")
 
+    def test_success(self):
+        message = report("success")
+        text, status, _ = self.parts(message, self.PLAIN)
+        self.assertEqual(message["Subject"], "Your message was delivered")
+        groups = status.get_payload()
+        self.assertEqual(groups[0]["Original-Envelope-Id"], "QQ314159")
+        self.assertEqual(groups[0]["Received-From-MTA"], "dns; client.example.test")
+        self.assertEqual([g["Action"] for g in groups[1:]], ["relayed", "delivered"])
+        self.assertEqual([g["Status"] for g in groups[1:]], ["2.0.0", "2.1.5"])
+        self.assertTrue(groups[1]["Original-Recipient"].startswith("x400; "))
+        self.assertEqual(groups[2]["Original-Recipient"], "rfc822; Caroline@Example.test")
+        self.assertEqual(groups[2]["Final-Log-ID"], "0abc")
+        self.assertIn("does not report", text.get_content())
+
+    def test_whole(self):
+        message = report("whole")
+        parts = self.parts(message, self.PLAIN[:2] + ["message/rfc822"])
+        inside = parts[2].get_payload(0)
+        self.assertEqual(inside["Subject"], "hello")
+        self.assertEqual(inside.get_payload(decode=True), b"b\xe4r\r\n--=_x--\r\n")
+
     def test_hostile(self):
         message = report("hostile")
         _, status, header = self.parts(message, self.PLAIN)

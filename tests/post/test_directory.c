@@ -182,9 +182,7 @@ static void test_changes_say_what_is_wrong(void **state)
     add_account(&w, "anna@one.test");
     is_refused(&w, directory_account_add(w.store, STR("ANNA@one.test"), &id, &w.err),
                "an account already");
-    str_t target = STR("b@one.test"), self = STR("x@ONE.test");
-    is_refused(&w, directory_alias_set(w.store, STR("anna@one.test"), &target, 1, &w.err),
-               "an account already");
+    str_t self = STR("x@ONE.test");
     is_refused(&w, directory_alias_set(w.store, STR("x@one.test"), &self, 1, &w.err), "itself");
     is_refused(&w, directory_alias_set(w.store, STR("x@one.test"), NULL, 0, &w.err), "1 to 500");
     is_refused(&w, directory_alias_remove(w.store, STR("x@one.test"), &w.err), "no alias");
@@ -197,6 +195,85 @@ static void test_changes_say_what_is_wrong(void **state)
     assert_int_equal(directory_account_remove(w.store, STR("anna@one.test"), &w.err), RC_OK);
     assert_int_equal(directory_domain_remove(w.store, STR("one.test"), &w.err), RC_OK);
     assert_int_equal(look(&w, "anna", "one.test").kind, DIRECTORY_NOT_OURS);
+    world_free(&w);
+}
+
+/* An account whose mail goes on: with a copy if its own address is among the targets. */
+static void test_forward(void **state)
+{
+    (void)state;
+    struct world w = world_new();
+    ADD_DOMAIN(&w, "one.test");
+    uint64_t id = add_account(&w, "anna@one.test"), found;
+    str_t away[] = {STR("b@two.test"), STR("ANNA@one.test")};
+    assert_int_equal(directory_alias_set(w.store, STR("anna@one.test"), away, 2, &w.err), RC_OK);
+    struct directory_entry e = look(&w, "anna", "one.test");
+    assert_true(e.kind == DIRECTORY_ALIAS && e.account == id && e.keep && e.ntargets == 1);
+    assert_true(str_eq(e.targets[0], STR("b@two.test")));
+    assert_int_equal(directory_account_find(w.store, STR("anna@one.test"), &found), STORE_OK);
+    assert_int_equal(found, id);
+    is_refused(&w, directory_account_add(w.store, STR("anna@one.test"), &found, &w.err),
+               "an account already");
+    assert_int_equal(directory_alias_set(w.store, STR("anna@one.test"), away, 1, &w.err), RC_OK);
+    e = look(&w, "anna", "one.test");
+    assert_true(e.kind == DIRECTORY_ALIAS && e.account == id && !e.keep);
+    assert_int_equal(directory_alias_remove(w.store, STR("anna@one.test"), &w.err), RC_OK);
+    is_account(&w, "anna", "one.test", id, "");
+    assert_int_equal(directory_alias_set(w.store, STR("anna@one.test"), away + 1, 1, &w.err),
+                     RC_OK); /* to itself: as accounts do */
+    is_account(&w, "anna", "one.test", id, "");
+    assert_int_equal(directory_alias_set(w.store, STR("anna@one.test"), away, 2, &w.err), RC_OK);
+    assert_int_equal(directory_account_remove(w.store, STR("anna@one.test"), &w.err), RC_OK);
+    assert_int_equal(look(&w, "anna", "one.test").kind, DIRECTORY_NONE);
+    world_free(&w);
+}
+
+/* The separator may be a character of names: the longest name there is, is meant. What is made of
+ * others is longer than any name of ours. */
+static void test_long_and_cut(void **state)
+{
+    (void)state;
+    struct world w = world_new();
+    struct directory_entry e;
+    char local[300];
+    ADD_DOMAIN(&w, "one.test");
+    uint64_t list = add_account(&w, "list@one.test");
+    uint64_t owner = add_account(&w, "list-owner@one.test");
+    const struct {
+        const char *local;
+        uint64_t account;
+        const char *detail;
+    } rows[] = {{"list-owner", owner, ""},
+                {"list-owner-a=b.test", owner, "a=b.test"},
+                {"list-x-y", list, "x-y"},
+                {"-list", 0, ""},
+                {"List-OWNER-a-b-c", owner, "a-b-c"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(
+            directory_lookup(w.store, str_c(rows[i].local), STR("one.test"), '-', &w.arena, &e),
+            STORE_OK);
+        assert_int_equal(e.account, rows[i].account);
+        assert_true(str_eq(e.detail, str_c(rows[i].detail)));
+    }
+    memset(local, 'x', sizeof local);
+    memcpy(local, "list+", 5);
+    const struct {
+        size_t len;
+        enum directory_kind kind;
+    } lengths[] = {{64, DIRECTORY_ACCOUNT},
+                   {65, DIRECTORY_ACCOUNT},
+                   {254, DIRECTORY_ACCOUNT},
+                   {255, DIRECTORY_NONE}};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        assert_int_equal(directory_lookup(w.store, str_of(local, lengths[i].len), STR("one.test"),
+                                          '+', &w.arena, &e),
+                         STORE_OK);
+        assert_int_equal(e.kind, lengths[i].kind);
+    }
+    assert_int_equal(
+        directory_lookup(w.store, str_of(local + 5, 65), STR("one.test"), '+', &w.arena, &e),
+        STORE_OK);
+    assert_int_equal(e.kind, DIRECTORY_NONE);
     world_free(&w);
 }
 
@@ -576,6 +653,8 @@ int main(void)
         cmocka_unit_test(test_postmaster),
         cmocka_unit_test(test_catchall),
         cmocka_unit_test(test_changes_say_what_is_wrong),
+        cmocka_unit_test(test_forward),
+        cmocka_unit_test(test_long_and_cut),
         cmocka_unit_test(test_login_row),
         cmocka_unit_test(test_quoted_and_utf8),
         cmocka_unit_test(test_list),

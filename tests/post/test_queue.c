@@ -57,7 +57,18 @@ static struct queue_message some_message(queue_id_t id)
                                   .client = STR("192.0.2.1:4711"),
                                   .helo = STR("h"),
                                   .protocol = STR("ESMTP"),
-                                  .envelope_id = STR("e")};
+                                  .envelope_id = STR("e"),
+                                  .body_binary = true,
+                                  .requiretls = true,
+                                  .auto_submitted = true,
+                                  .by_trace = true,
+                                  .ret = QUEUE_RET_HDRS,
+                                  .by = QUEUE_BY_RETURN,
+                                  .priority = -9,
+                                  .deliver_by_ms = 1000,
+                                  .release_ms = 2000,
+                                  .account = 77,
+                                  .source = STR("a/77")};
 }
 
 static void message_record(void **state)
@@ -74,6 +85,10 @@ static void message_record(void **state)
     assert_true(n.body_8bit && n.single && n.last_resort && !n.smtputf8 && !n.bounce);
     assert_int_equal(n.next_n, 5);
     assert_true(str_eq(n.reverse_path, STR("a@b.test")) && str_eq(n.protocol, STR("ESMTP")));
+    assert_true(n.body_binary && n.requiretls && n.auto_submitted && n.by_trace);
+    assert_true(n.ret == QUEUE_RET_HDRS && n.by == QUEUE_BY_RETURN && n.priority == -9);
+    assert_true(n.deliver_by_ms == 1000 && n.release_ms == 2000 && n.account == 77);
+    assert_true(str_eq(n.source, STR("a/77")) && str_eq(n.envelope_id, STR("e")));
     for (size_t cut = 0; cut < b.len; cut++) /* every shorter one, and one longer, is refused */
         assert_false(queue_message_decode(str_first(buf_str(&b), cut), id, &a, &n));
     buf_addc(&b, 'x');
@@ -84,8 +99,11 @@ static void message_record(void **state)
 static void delivery_record(void **state)
 {
     (void)state;
-    struct queue_rcpt r[2] = {{STR("x@y.test"), STR("alias@us.test"), false},
-                              {STR("z@y.test"), STR_NONE, true}};
+    struct queue_rcpt r[2] = {{.address = STR("x@y.test"),
+                               .original = STR("alias@us.test"),
+                               .orcpt = STR("rfc822;first@us.test"),
+                               .notify = QUEUE_NOTIFY_SUCCESS | QUEUE_NOTIFY_DELAY},
+                              {.address = STR("z@y.test"), .utf8 = true}};
     struct queue_delivery d = {.id = queue_id_new(&fe.env),
                                .n = 300,
                                .state = QUEUE_HELD,
@@ -95,6 +113,11 @@ static void delivery_record(void **state)
                                .next_ms = 22,
                                .domain = STR("y.test"),
                                .reason = STR("why"),
+                               .via = STR("smtp relay.test"),
+                               .sender = STR("srs0=x@us.test"),
+                               .has_sender = true,
+                               .priority = -3,
+                               .source = STR("n/192.0.2.0/24"),
                                .nrcpt = 2,
                                .rcpt = r},
                           back;
@@ -109,13 +132,87 @@ static void delivery_record(void **state)
                 back.next_ms == 22);
     assert_int_equal(back.nrcpt, 2);
     assert_true(str_eq(back.rcpt[0].original, STR("alias@us.test")) && back.rcpt[1].utf8);
+    assert_true(str_eq(back.via, STR("smtp relay.test")) && back.has_sender &&
+                str_eq(back.sender, STR("srs0=x@us.test")) && back.priority == -3 &&
+                str_eq(back.source, STR("n/192.0.2.0/24")));
+    assert_true(str_eq(back.rcpt[0].orcpt, STR("rfc822;first@us.test")) &&
+                back.rcpt[0].notify == (QUEUE_NOTIFY_SUCCESS | QUEUE_NOTIFY_DELAY) &&
+                back.rcpt[1].notify == 0);
     assert_true(queue_due_decode(key, buf_str(&b), &due));
+    assert_true(str_eq(due.via, STR("smtp relay.test")) && due.priority == -3 &&
+                str_eq(due.source, STR("n/192.0.2.0/24")));
     assert_true(due.next_ms == 22 && str_eq(due.domain, STR("y.test")) && due.n == 300 &&
                 due.state == QUEUE_HELD);
     for (size_t cut = 0; cut < b.len; cut++)
         assert_false(queue_delivery_decode(key, str_first(buf_str(&b), cut), &a, &back));
     assert_false(queue_delivery_decode(STR("m/0123456789"), buf_str(&b), &a, &back));
     buf_free(&b);
+}
+
+/* ---- rows of the first version, as they lie in stores of then ---- */
+
+/* version, flags (8-bit, single), arrived, size, chunks, next_n, then five strings */
+#define FIRST_MESSAGE                                                        \
+    STR("\x01\x09\0\0\0\0\x07\x5b\xcd\x15\0\0\0\0\0\0\0\x63\0\0\0\x02\0\x05" \
+        "\0\x08"                                                             \
+        "a@b.test"                                                           \
+        "\0\x05"                                                             \
+        "local"                                                              \
+        "\0\x01"                                                             \
+        "h"                                                                  \
+        "\0\x05"                                                             \
+        "ESMTP"                                                              \
+        "\0\0")
+
+static void message_first_version(void **state)
+{
+    (void)state;
+    queue_id_t id = queue_id_new(&fe.env);
+    struct queue_message m;
+    str_t row = FIRST_MESSAGE;
+    assert_true(queue_message_decode(row, id, &a, &m));
+    assert_true(m.arrived_ms == 123456789 && m.size == 99 && m.chunks == 2 && m.next_n == 5);
+    assert_true(m.body_8bit && m.single && !m.smtputf8 && !m.bounce && !m.last_resort);
+    assert_true(str_eq(m.reverse_path, STR("a@b.test")) && str_eq(m.client, STR("local")) &&
+                str_eq(m.helo, STR("h")) && str_eq(m.protocol, STR("ESMTP")));
+    assert_true(m.source.len == 0 && m.by == QUEUE_BY_NONE && m.release_ms == 0 && m.account == 0 &&
+                m.priority == 0 && m.ret == QUEUE_RET_ANY);
+    for (size_t cut = 0; cut < row.len; cut++)
+        assert_false(queue_message_decode(str_first(row, cut), id, &a, &m));
+}
+
+/* version, state (held), flags (warned), next, domain, attempts, arrived, reason, two recipients */
+#define FIRST_DELIVERY                         \
+    STR("\x01\x01\x01\0\0\0\0\0\0\0\x16\0\x06" \
+        "y.test"                               \
+        "\0\0\0\x04\0\0\0\0\0\0\0\x0b\0\x03"   \
+        "why"                                  \
+        "\0\x02"                               \
+        "\0\0\x08"                             \
+        "x@y.test"                             \
+        "\0\x0d"                               \
+        "alias@us.test"                        \
+        "\x01\0\x08"                           \
+        "z@y.test"                             \
+        "\0\0")
+
+static void delivery_first_version(void **state)
+{
+    (void)state;
+    struct queue_delivery d;
+    struct queue_due due;
+    str_t row = FIRST_DELIVERY, key = queue_key_delivery(queue_id_new(&fe.env), 3, false, &a);
+    assert_true(queue_delivery_decode(key, row, &a, &d));
+    assert_true(d.state == QUEUE_HELD && d.warned && d.next_ms == 22 && d.attempts == 4 &&
+                d.arrived_ms == 11 && d.nrcpt == 2 && d.n == 3);
+    assert_true(str_eq(d.domain, STR("y.test")) && str_eq(d.reason, STR("why")));
+    assert_true(str_eq(d.rcpt[0].original, STR("alias@us.test")) && d.rcpt[1].utf8);
+    assert_true(d.via.len == 0 && d.source.len == 0 && !d.has_sender && d.priority == 0 &&
+                d.rcpt[0].notify == 0 && d.rcpt[0].orcpt.len == 0);
+    assert_true(queue_due_decode(key, row, &due));
+    assert_true(due.next_ms == 22 && str_eq(due.domain, STR("y.test")) && due.priority == 0);
+    for (size_t cut = 0; cut < row.len; cut++)
+        assert_false(queue_delivery_decode(key, str_first(row, cut), &a, &d));
 }
 
 static void event_record(void **state)
@@ -211,7 +308,7 @@ static enum store_rc put_in(size_t size, const struct queue_in_rcpt *r, size_t n
 static void aborted(void **state)
 {
     (void)state;
-    struct queue_in_rcpt r = {STR("u@d.test"), STR("d.test"), false, false};
+    struct queue_in_rcpt r = {.address = STR("u@d.test"), .domain = STR("d.test")};
     struct queue_message m;
     size_t before = count("c/");
     static char piece[5 * STORE_CHUNK + 1];
@@ -249,7 +346,7 @@ static void sizes(void **state)
                                   3 * STORE_CHUNK,
                                   3 * STORE_CHUNK + 7,
                                   2 << 20};
-    struct queue_in_rcpt r = {STR("u@d.test"), STR("d.test"), false, false};
+    struct queue_in_rcpt r = {.address = STR("u@d.test"), .domain = STR("d.test")};
     for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
         struct queue_message m;
         uint64_t before = store_memory_batches(fe.env.store);
@@ -269,7 +366,8 @@ static void groups(void **state)
     for (size_t i = 0; i < 250; i++) {
         static const char *const domain[] = {"b.test", "A.test", "a.TEST", "us.test", "us.test"};
         const char *d = domain[i % 5];
-        r[i] = (struct queue_in_rcpt){arena_fmt(&a, "u%zu@%s", i, d), str_c(d), i % 5 >= 3, false};
+        r[i] = (struct queue_in_rcpt){
+            .address = arena_fmt(&a, "u%zu@%s", i, d), .domain = str_c(d), .local = i % 5 >= 3};
     }
     r[249] = r[248]; /* twice the same */
     struct queue_message m;
@@ -291,8 +389,8 @@ static void many(void **state)
     for (size_t i = 0; i < 1000; i++) {
         str_t d = arena_fmt(&a, "d%zu." STR_FMT, i, STR_ARG(str_of(local, sizeof local)));
         r[i] = (struct queue_in_rcpt){
-            arena_fmt(&a, STR_FMT "@" STR_FMT, STR_ARG(str_of(local, 60)), STR_ARG(d)), d, false,
-            false};
+            .address = arena_fmt(&a, STR_FMT "@" STR_FMT, STR_ARG(str_of(local, 60)), STR_ARG(d)),
+            .domain = d};
     }
     struct queue_message m;
     assert_int_equal(put_in(100, r, 1000, &m), STORE_OK);
@@ -314,7 +412,7 @@ static void chain(void **state)
     str_t all = queue_key_prefix("c", queue_in_id(in), &a);
     store_delete_range(&b, all, store_prefix_end(&a, all));
     assert_int_equal(store_commit(fe.env.store, &b), STORE_OK);
-    struct queue_in_rcpt r = {STR("u@d.test"), STR("d.test"), false, false};
+    struct queue_in_rcpt r = {.address = STR("u@d.test"), .domain = STR("d.test")};
     struct queue_message m = {0};
     assert_int_equal(queue_in_commit(in, &m, &r, 1), STORE_CONFLICT);
     assert_int_equal(count("m/"), 0);
@@ -332,7 +430,7 @@ static void failure_sticks(void **state)
         rc = queue_in_write(in, str_of(piece, sizeof piece));
     assert_int_equal(rc, STORE_FULL);
     store_memory_fail(fe.env.store, STORE_OK);
-    struct queue_in_rcpt r = {STR("u@d.test"), STR("d.test"), false, false};
+    struct queue_in_rcpt r = {.address = STR("u@d.test"), .domain = STR("d.test")};
     struct queue_message m = {0};
     assert_int_equal(queue_in_commit(in, &m, &r, 1), STORE_FULL);
     assert_int_equal(count("m/"), 0);
@@ -397,6 +495,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(id_text, setup, teardown),
         cmocka_unit_test_setup_teardown(message_record, setup, teardown),
         cmocka_unit_test_setup_teardown(delivery_record, setup, teardown),
+        cmocka_unit_test_setup_teardown(message_first_version, setup, teardown),
+        cmocka_unit_test_setup_teardown(delivery_first_version, setup, teardown),
         cmocka_unit_test_setup_teardown(event_record, setup, teardown),
         cmocka_unit_test_setup_teardown(event_largest, setup, teardown),
         cmocka_unit_test_setup_teardown(sizes, setup, teardown),

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "proto/sasl/client.h"
 #include "proto/smtp/client.h"
 
 /* A script: lines that begin with '<' are said by the server, '>' are expected from the client, in
@@ -23,6 +24,8 @@ struct play {
     int messages;
     /* for each message and recipient "rc code status text;", then "dead: status text" if it died */
     const char *want;
+    bool starttls;      /* after the hello; if granted, it is said again */
+    const char *log_in; /* a mechanism: then AUTH as me, with password secret */
 };
 
 static const char *script_at; /* what is left of the script */
@@ -115,6 +118,40 @@ static void pump(struct smtpc *c, size_t *fed, size_t cut)
     }
 }
 
+static void starttls(struct smtpc *c, size_t *fed, size_t cut, struct buf *got)
+{
+    smtpc_starttls(c);
+    pump(c, fed, cut);
+    if (smtpc_tls(c) == SMTPC_TLS_REFUSED)
+        buf_addf(got, "no TLS: %s;", smtpc_refusal(c)->text);
+    if (smtpc_tls(c) != SMTPC_TLS_GRANTED || smtpc_want(c) == SMTPC_DEAD)
+        return;
+    if (str_starts(script_line(), STR("<")))
+        give_input(c, fed, cut); /* before TLS */
+    smtpc_tls_started(c);
+    assert_false(smtpc_features(c)->starttls || smtpc_features(c)->size);
+    smtpc_hello(c);
+    pump(c, fed, cut);
+}
+
+static void log_in(struct smtpc *c, const char *mech, size_t *fed, size_t cut, struct buf *got)
+{
+    static const uint8_t nonce[24] = "fixed";
+    const struct sasl_credentials who = {
+        .name = STR("me"), .password = STR("secret"), .allow_plain = true, .only = mech};
+    struct err err;
+    struct arena a;
+    arena_init(&a, 1 << 20);
+    struct saslc *sasl = saslc_begin(&a, str_c(smtpc_features(c)->mechanisms), &who, nonce, &err);
+    assert_non_null(sasl);
+    smtpc_auth(c, sasl);
+    pump(c, fed, cut);
+    saslc_end(sasl);
+    arena_free(&a);
+    if (smtpc_want(c) == SMTPC_READY)
+        buf_addf(got, "%s;", smtpc_authenticated(c) ? "authenticated" : smtpc_refusal(c)->text);
+}
+
 static void play_cut(const struct play *p, size_t cut, size_t *fed)
 {
     struct smtpc_config config = {.hostname = STR("me.test"), .lmtp = p->lmtp};
@@ -131,6 +168,10 @@ static void play_cut(const struct play *p, size_t cut, size_t *fed)
     pump(c, fed, cut);
     smtpc_hello(c);
     pump(c, fed, cut);
+    if (p->starttls)
+        starttls(c, fed, cut, &got);
+    if (p->log_in != NULL && smtpc_want(c) == SMTPC_READY)
+        log_in(c, p->log_in, fed, cut, &got);
     for (int m = 0; m < p->messages; m++) {
         smtpc_begin(c, &e);
         pump(c, fed, cut);
@@ -139,6 +180,10 @@ static void play_cut(const struct play *p, size_t cut, size_t *fed)
             give_input(c, fed, cut);
         if (smtpc_accepting(c)) {
             smtpc_content(c, str_c(p->content));
+            if (p->env.body_binary) { /* in two chunks */
+                pump(c, fed, cut);
+                smtpc_content(c, str_c(p->content));
+            }
             smtpc_end(c);
         }
         pump(c, fed, cut);
@@ -181,6 +226,11 @@ static void play(const struct play *p)
 #define GROUP_1     ">MAIL FROM:<a@me.test>\n>RCPT TO:<b@x.test>\n>DATA\n"
 #define GROUP_2     ">MAIL FROM:<a@me.test>\n>RCPT TO:<b@x.test>\n>RCPT TO:<c@x.test>\n>DATA\n"
 #define BODY        ">S: x\n>\n>hi\n>.\n"
+
+static const struct smtpc_dsn dsn_two[] = {
+    {SMTPC_NOTIFY_SUCCESS | SMTPC_NOTIFY_DELAY, STR("rfc822;B+c@x.test")},
+    {SMTPC_NOTIFY_NEVER, {0}}};
+static const struct smtpc_dsn dsn_utf8[] = {{0, STR("utf-8;\xc3\xbc+\\x{E9}@x.test")}};
 
 /* clang-format off: a script a row */
 static const struct play plays[] = {
@@ -389,6 +439,202 @@ static const struct play plays[] = {
     {"no blank after the code", HELLO_PIPE GROUP_1 "<250ok\n", FROM, ONE,
      .want = "temporary 0 4.5.0 no valid SMTP reply in reply to MAIL FROM;dead: 4.5.0 no valid "
              "SMTP reply in reply to MAIL FROM"},
+    /* ---- extensions ---- */
+    {"all that can be said",
+     "<220 x\n>EHLO me.test\n<250-x\n<250-SIZE\n<250-8BITMIME\n<250-DSN\n<250-DELIVERBY 10\n"
+     "<250-MT-PRIORITY MIXER\n<250-REQUIRETLS\n<250-AUTH PLAIN\n<250 PIPELINING\n"
+     ">MAIL FROM:<a@me.test> SIZE=9 BODY=8BITMIME RET=HDRS ENVID=q+2B1+3D+20x BY=120;RT "
+     "MT-PRIORITY=-3 AUTH=<>\n>RCPT TO:<b@x.test> NOTIFY=SUCCESS,DELAY "
+     "ORCPT=rfc822;B+2Bc@x.test\n>RCPT TO:<c@x.test> NOTIFY=NEVER\n>DATA\n"
+     "<250 ok\n<250 ok\n<250 ok\n<354 go\n" BODY "<250 ok\n",
+     .env = {.reverse_path = {"a@me.test", 9},
+             .size = 9,
+             .body_8bit = true,
+             .envid = STR("q+1= x"),
+             .ret = SMTPC_RET_HDRS,
+             .by_mode = 'R',
+             .by_trace = true,
+             .by_s = 120,
+             .priority = -3,
+             .auth_null = true,
+             .dsn = dsn_two},
+     TWO, .want = "ok 250  ok;ok 250  ok;"},
+    {"none of it without being offered",
+     HELLO_PIPE GROUP_2 "<250 ok\n<250 ok\n<250 ok\n<354 go\n" BODY "<250 ok\n",
+     .env = {.reverse_path = {"a@me.test", 9},
+             .size = 9,
+             .envid = STR("q"),
+             .ret = SMTPC_RET_FULL,
+             .by_mode = 'N',
+             .by_s = -5,
+             .priority = 4,
+             .auth_null = true,
+             .dsn = dsn_two},
+     TWO, .want = "ok 250  ok;ok 250  ok;"},
+    {"a deadline that has passed, to be told of",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 DELIVERBY\n>MAIL FROM:<a@me.test> BY=-5;N\n<550 no\n",
+     .env = {.reverse_path = {"a@me.test", 9}, .by_mode = 'N', .by_s = -5}, ONE,
+     .want = "permanent 550  no;"},
+    {"no DELIVERBY", HELLO_PIPE ">QUIT\n<221 ok\n", .env = {.by_mode = 'R', .by_s = 100}, ONE,
+     .want = "permanent 0 5.3.3 the next server does not take messages with a deadline "
+             "(DELIVERBY);"},
+    {"DELIVERBY takes too long",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 DELIVERBY 101\n>QUIT\n<221 ok\n",
+     .env = {.by_mode = 'R', .by_s = 100}, ONE,
+     .want = "permanent 0 5.3.3 the next server takes longer than the message has time "
+             "(DELIVERBY);"},
+    {"DELIVERBY expired", "<220 x\n>EHLO me.test\n<250-x\n<250 DELIVERBY\n>QUIT\n<221 ok\n",
+     .env = {.by_mode = 'R', .by_s = 0}, ONE, .want = "permanent 0 5.4.7 delivery time expired;"},
+    {"an ENVID of 100 characters, and an internationalized ORCPT",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 DSN\n>MAIL FROM:<a@me.test> ENVID="
+     "1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901"
+     "234567890\n<250 ok\n>RCPT TO:<b@x.test> ORCPT=utf-8;\\x{FC}\\x{2B}\\x{E9}@x.test\n"
+     "<550 no\n",
+     .env = {.reverse_path = {"a@me.test", 9},
+             .envid = STR("123456789012345678901234567890123456789012345678901234567890123456789012"
+                          "3456789012345678901234567890"),
+             .dsn = dsn_utf8},
+     ONE, .want = "permanent 550  no;"},
+    {"an ENVID that is too long is not said",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 DSN\n>MAIL FROM:<a@me.test>\n<550 no\n",
+     .env = {.reverse_path = {"a@me.test", 9},
+             .envid = STR("123456789012345678901234567890123456789012345678901234567890123456789012"
+                          "34567890123456789012345678901")},
+     ONE, .want = "permanent 550  no;"},
+    {"REQUIRETLS is nothing without TLS",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 REQUIRETLS\n>QUIT\n<221 ok\n",
+     .env = {.reverse_path = {"a@me.test", 9}, .requiretls = true}, ONE,
+     .want = "permanent 0 5.7.30 the next server does not promise TLS on the whole way "
+             "(REQUIRETLS);"},
+    {"REQUIRETLS of a bounce is not insisted on",
+     "<220 x\n>EHLO me.test\n<250 x\n>MAIL FROM:<>\n<550 no\n", .env = {.requiretls = true}, ONE,
+     .want = "permanent 550  no;"},
+    {"REQUIRETLS",
+     "<220 x\n>EHLO me.test\n<250-x\n<250-REQUIRETLS\n<250 STARTTLS\n>STARTTLS\n<220 go\n"
+     ">EHLO me.test\n<250-x\n<250 REQUIRETLS\n>MAIL FROM:<a@me.test> REQUIRETLS\n<550 no\n",
+     .env = {.reverse_path = {"a@me.test", 9}, .requiretls = true}, ONE,
+     .want = "permanent 550  no;", .starttls = true},
+    {"REQUIRETLS offered before TLS alone",
+     "<220 x\n>EHLO me.test\n<250-x\n<250-REQUIRETLS\n<250 STARTTLS\n>STARTTLS\n<220 go\n"
+     ">EHLO me.test\n<250 x\n>QUIT\n<221 ok\n",
+     .env = {.reverse_path = {"a@me.test", 9}, .requiretls = true}, ONE,
+     .want = "permanent 0 5.7.30 the next server does not promise TLS on the whole way "
+             "(REQUIRETLS);",
+     .starttls = true},
+    /* ---- BDAT ---- */
+    {"binary",
+     "<220 x\n>EHLO me.test\n<250-x\n<250-CHUNKING\n<250-BINARYMIME\n<250 PIPELINING\n"
+     ">MAIL FROM:<a@me.test> BODY=BINARYMIME\n>RCPT TO:<b@x.test>\n>RCPT TO:<c@x.test>\n"
+     "<250 ok\n<550 no\n<250 ok\n>BDAT 5\n>a\rb\n>BDAT 5\n>a\rb\n>BDAT 0 LAST\n"
+     "<250 5\n<250 5\n<250 taken\n>QUIT\n<221 x\n",
+     .env = {.reverse_path = {"a@me.test", 9}, .body_binary = true, .body_8bit = true},
+     .to = {"b@x.test", "c@x.test"}, .content = "a\rb\r\n", .messages = 1,
+     .want = "permanent 550  no;ok 250  taken;"},
+    {"binary, one by one",
+     "<220 x\n>EHLO me.test\n<250-x\n<250-CHUNKING\n<250 BINARYMIME\n"
+     ">MAIL FROM:<a@me.test> BODY=BINARYMIME\n<250 ok\n>RCPT TO:<b@x.test>\n<250 ok\n"
+     ">BDAT 4\n>.a\n<250 4\n>BDAT 4\n>.a\n>BDAT 0 LAST\n<250 4\n<250 2.0.0 taken\n",
+     .env = {.reverse_path = {"a@me.test", 9}, .body_binary = true}, .to = {"b@x.test"},
+     .content = ".a\r\n", .messages = 1, .want = "ok 250 2.0.0 taken;"},
+    {"binary, to nobody",
+     "<220 x\n>EHLO me.test\n<250-x\n<250-CHUNKING\n<250-BINARYMIME\n<250 PIPELINING\n"
+     ">MAIL FROM:<a@me.test> BODY=BINARYMIME\n>RCPT TO:<b@x.test>\n<250 ok\n<550 no\n>RSET\n"
+     ">MAIL FROM:<a@me.test> BODY=BINARYMIME\n>RCPT TO:<b@x.test>\n<250 ok\n<550 no\n<503 x\n",
+     .env = {.reverse_path = {"a@me.test", 9}, .body_binary = true}, .to = {"b@x.test"},
+     .content = "", .messages = 2, .want = "permanent 550  no;permanent 550  no;"},
+    {"a chunk is refused",
+     "<220 x\n>EHLO me.test\n<250-x\n<250-CHUNKING\n<250 BINARYMIME\n"
+     ">MAIL FROM:<a@me.test> BODY=BINARYMIME\n<250 ok\n>RCPT TO:<b@x.test>\n<250 ok\n"
+     ">BDAT 4\n>ab\n<452 4.3.1 full\n>RSET\n<250 ok\n>MAIL FROM:<a@me.test> BODY=BINARYMIME\n"
+     "<421 4.3.0 bye\n",
+     .env = {.reverse_path = {"a@me.test", 9}, .body_binary = true}, .to = {"b@x.test"},
+     .content = "ab\r\n", .messages = 2,
+     .want = "temporary 452 4.3.1 full;temporary 421 4.3.0 bye;dead: 4.3.0 closed by the peer: "
+             "421 4.3.0 bye"},
+    {"a chunk is refused with the last under way",
+     "<220 x\n>EHLO me.test\n<250-x\n<250-CHUNKING\n<250-BINARYMIME\n<250 PIPELINING\n"
+     ">MAIL FROM:<a@me.test> BODY=BINARYMIME\n>RCPT TO:<b@x.test>\n<250 ok\n<250 ok\n"
+     ">BDAT 4\n>ab\n>BDAT 4\n>ab\n>BDAT 0 LAST\n<552 5.3.4 big\n<503 what\n<503 what\n"
+     ">QUIT\n<221 x\n",
+     .env = {.reverse_path = {"a@me.test", 9}, .body_binary = true}, .to = {"b@x.test"},
+     .content = "ab\r\n", .messages = 1, .want = "permanent 552 5.3.4 big;"},
+    {"no BINARYMIME",
+     "<220 x\n>EHLO me.test\n<250-x\n<250-CHUNKING\n<250 8BITMIME\n>QUIT\n<221 ok\n",
+     .env = {.body_binary = true}, ONE,
+     .want = "permanent 0 5.6.3 the next server does not take binary content (BINARYMIME);"},
+    /* ---- STARTTLS ---- */
+    {"TLS, and all is new",
+     "<220 x\n>EHLO me.test\n<250-x\n<250-SIZE 5\n<250 STARTTLS\n>STARTTLS\n<220 go\n"
+     ">EHLO me.test\n<250 y\n>MAIL FROM:<a@me.test>\n<550 no\n",
+     FROM, ONE, .want = "permanent 550  no;", .starttls = true},
+    {"bytes behind the 220",
+     "<220 x\n>EHLO me.test\n<250 STARTTLS\n>STARTTLS\n<220 go\n<250 queued\n", FROM, ONE,
+     .want = "temporary 0 4.7.0 bytes came behind the reply to STARTTLS, before TLS;"
+             "dead: 4.7.0 bytes came behind the reply to STARTTLS, before TLS",
+     .starttls = true},
+    {"TLS refused, 454",
+     "<220 x\n>EHLO me.test\n<250-x\n<250-SIZE 9\n<250 STARTTLS\n>STARTTLS\n"
+     "<454 4.7.0 not now\n>MAIL FROM:<a@me.test> SIZE=9\n<550 no\n",
+     FROM, ONE, .want = "no TLS: STARTTLS: 454 4.7.0 not now;permanent 550  no;", .starttls = true},
+    {"TLS answered 250", "<220 x\n>EHLO me.test\n<250 STARTTLS\n>STARTTLS\n<250 ok\n", FROM, ONE,
+     .want = "temporary 0 4.5.0 unexpected reply 250 to STARTTLS;"
+             "dead: 4.5.0 unexpected reply 250 to STARTTLS",
+     .starttls = true},
+    {"TLS answered 421", "<220 x\n>EHLO me.test\n<250 STARTTLS\n>STARTTLS\n<421 4.3.2 no\n", FROM,
+     ONE,
+     .want = "temporary 0 4.3.2 closed by the peer: 421 4.3.2 no;"
+             "dead: 4.3.2 closed by the peer: 421 4.3.2 no",
+     .starttls = true},
+    {"lost at STARTTLS", "<220 x\n>EHLO me.test\n<250 STARTTLS\n>STARTTLS\n!eof\n", FROM, ONE,
+     .want = "closed 0 4.4.2 connection lost in reply to STARTTLS;"
+             "dead: 4.4.2 connection lost in reply to STARTTLS",
+     .starttls = true},
+    {"220 before STARTTLS was said", "<220 x\n>EHLO me.test\n<250 STARTTLS\n<220 go\n", FROM, ONE,
+     .want = "temporary 0 4.3.2 a reply nobody asked for: 220 go;"
+             "dead: 4.3.2 a reply nobody asked for: 220 go",
+     .starttls = true},
+    /* ---- AUTH ---- */
+    {"PLAIN",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 AUTH LOGIN PLAIN\n>AUTH PLAIN AG1lAHNlY3JldA==\n"
+     "<235 2.7.0 ok\n>MAIL FROM:<a@me.test>\n<550 no\n",
+     FROM, ONE, .want = "authenticated;permanent 550  no;", .log_in = "PLAIN"},
+    {"LOGIN, offered as of old",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 AUTH=LOGIN\n>AUTH LOGIN\n<334 VXNlcm5hbWU6\n"
+     ">bWU=\n<334 UGFzc3dvcmQ6\n>c2VjcmV0\n<235 ok\n>MAIL FROM:<a@me.test>\n<550 no\n",
+     FROM, ONE, .want = "authenticated;permanent 550  no;", .log_in = "LOGIN"},
+    {"wrong password",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 AUTH PLAIN\n>AUTH PLAIN AG1lAHNlY3JldA==\n"
+     "<535 5.7.8 no\n>MAIL FROM:<a@me.test>\n<550 no\n",
+     FROM, ONE, .want = "AUTH: 535 5.7.8 no;permanent 550  no;", .log_in = "PLAIN"},
+    {"a challenge too many is cancelled",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 AUTH PLAIN\n>AUTH PLAIN AG1lAHNlY3JldA==\n"
+     "<334 aGVsbG8=\n>*\n<501 5.7.0 cancelled\n>MAIL FROM:<a@me.test>\n<550 no\n",
+     FROM, ONE,
+     .want = "AUTH PLAIN: the server's challenge was not right, or not its own;permanent 550  no;",
+     .log_in = "PLAIN"},
+    {"a challenge that is not base64",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 AUTH LOGIN\n>AUTH LOGIN\n<334 VXN?\n>*\n<501 x\n"
+     ">MAIL FROM:<a@me.test>\n<550 no\n",
+     FROM, ONE,
+     .want = "AUTH LOGIN: the server's challenge was not right, or not its own;permanent 550  no;",
+     .log_in = "LOGIN"},
+    {"SCRAM: yes without proof",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 AUTH SCRAM-SHA-256\n"
+     ">AUTH SCRAM-SHA-256 biwsbj1tZSxyPVptbDRaV1FBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB\n<235 2.7.0 "
+     "welcome\n",
+     FROM, ONE,
+     .want = "temporary 0 4.7.8 AUTH SCRAM-SHA-256: the server said yes without proving that it "
+             "knows the password;dead: 4.7.8 AUTH SCRAM-SHA-256: the server said yes without "
+             "proving that it knows the password",
+     .log_in = "SCRAM-SHA-256"},
+    {"yes to a cancelled exchange",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 AUTH PLAIN\n>AUTH PLAIN AG1lAHNlY3JldA==\n"
+     "<334 x\n>*\n<235 ok\n",
+     FROM, ONE,
+     .want = "temporary 0 4.7.8 AUTH PLAIN: the server said yes without proving that it knows the "
+             "password;dead: 4.7.8 AUTH PLAIN: the server said yes without proving that it knows "
+             "the password",
+     .log_in = "PLAIN"},
     {"an empty line", HELLO_PIPE GROUP_1 "<\n", FROM, ONE,
      .want = "temporary 0 4.5.0 no valid SMTP reply in reply to MAIL FROM;dead: 4.5.0 no valid "
              "SMTP reply in reply to MAIL FROM"},
@@ -435,6 +681,64 @@ static void test_features(void **state)
     /* the first line is a name, no keyword */
     assert_false(f->pipelining || f->body_8bit || f->smtputf8);
     assert_int_equal(f->size_max, 0);
+    smtpc_free(c);
+}
+
+/* RFC 9422: a value that is none is not there, a parameter that is none neither. */
+static void test_limits(void **state)
+{
+    static const struct {
+        const char *line;
+        uint32_t mail, rcpt;
+    } rows[] = {{"LIMITS MAILMAX=10 RCPTMAX=20 RCPTDOMAINMAX=1", 10, 20},
+                {"limits rcptmax=999999 X-OTHER Y=a:b", 0, 999999},
+                {"LIMITS RCPTMAX=0 MAILMAX=5", 5, 0},
+                {"LIMITS RCPTMAX=1000000 MAILMAX=5", 5, 0},
+                {"LIMITS RCPTMAX=x MAILMAX=5", 5, 0},
+                {"LIMITS RCPTMAX MAILMAX=5", 5, 0},
+                {"LIMITS MAILMAX=5 RCPTMAX=5;6", 0, 0},
+                {"LIMITS MAILMAX=5 R?=6", 0, 0},
+                {"LIMITS MAILMAX=5 =6", 0, 0},
+                {"LIMITS", 0, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char ehlo[200];
+        snprintf(ehlo, sizeof ehlo, "250-x\r\n250 %s\r\n", rows[i].line);
+        struct smtpc *c = greeted(ehlo);
+        const struct smtpc_features *f = smtpc_features(c);
+        if (f->mail_max != rows[i].mail || f->rcpt_max != rows[i].rcpt)
+            fail_msg("%s: %u %u", rows[i].line, f->mail_max, f->rcpt_max);
+        smtpc_free(c);
+    }
+}
+
+/* RFC 9422 3.6: what the last EHLO said counts, and nothing else. */
+static void test_the_last_hello_counts(void **state)
+{
+    (void)state;
+    struct smtpc *c = greeted("250-x\r\n250-SIZE 5\r\n250 LIMITS MAILMAX=5\r\n");
+    assert_int_equal(smtpc_features(c)->mail_max, 5);
+    smtpc_hello(c);
+    sent_all(c);
+    smtpc_feed(c, STR("250-x\r\n250 DSN\r\n"));
+    assert_int_equal(smtpc_features(c)->mail_max, 0);
+    assert_true(smtpc_features(c)->dsn && !smtpc_features(c)->size);
+    smtpc_free(c);
+}
+
+/* Mechanisms that do not fit are left out whole. */
+static void test_mechanisms(void **state)
+{
+    char ehlo[600] = "250-x\r\n250 AUTH";
+    (void)state;
+    for (int i = 0; i < 30; i++)
+        strcat(ehlo, " MECHANISM");
+    strcat(ehlo, " LOGIN\r\n");
+    struct smtpc *c = greeted(ehlo);
+    str_t all = str_c(smtpc_features(c)->mechanisms);
+    assert_true(smtpc_features(c)->auth);
+    assert_in_range(all.len, 240, 255);
+    assert_true(str_ends(all, STR("MECHANISM LOGIN")) || str_ends(all, STR("MECHANISM")));
     smtpc_free(c);
 }
 
@@ -682,15 +986,12 @@ static void test_content_bound(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plays),
-        cmocka_unit_test(test_features),
-        cmocka_unit_test(test_timeouts),
-        cmocka_unit_test(test_reply_limits),
-        cmocka_unit_test(test_reply_text_bound),
-        cmocka_unit_test(test_many_recipients),
-        cmocka_unit_test(test_untouched),
-        cmocka_unit_test(test_content),
-        cmocka_unit_test(test_content_bound),
+        cmocka_unit_test(test_plays),           cmocka_unit_test(test_features),
+        cmocka_unit_test(test_limits),          cmocka_unit_test(test_the_last_hello_counts),
+        cmocka_unit_test(test_mechanisms),      cmocka_unit_test(test_timeouts),
+        cmocka_unit_test(test_reply_limits),    cmocka_unit_test(test_reply_text_bound),
+        cmocka_unit_test(test_many_recipients), cmocka_unit_test(test_untouched),
+        cmocka_unit_test(test_content),         cmocka_unit_test(test_content_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

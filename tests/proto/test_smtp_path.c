@@ -48,7 +48,10 @@ static const struct row rows[] = {
     {"<\xc3\xbc@b\xc3\xbc.example>", SMTP_PATH_OK, "\xc3\xbc", "b\xc3\xbc.example", NULL},
     {"<\"\xc3\xbc x\"@x.org>", SMTP_PATH_OK, "\xc3\xbc x", "x.org", NULL},
     {"<" L64 "@x.org>", SMTP_PATH_OK, L64, "x.org", NULL},
-    {"<" L64 "z@x.org>", SMTP_PATH_LOCAL_LONG, NULL, NULL, NULL},
+    {"<" L64 "z@x.org>", SMTP_PATH_OK, L64 "z", "x.org", NULL}, /* 4.5.3.1: no limit of 64 */
+    {"<" L63 L63 L63 L63 "@x>", SMTP_PATH_OK, L63 L63 L63 L63, "x", NULL},
+    {"<" L63 L63 L63 L63 "@xy>", SMTP_PATH_LONG, NULL, NULL, NULL},
+    {"<" L63 L63 L63 L64 "@x>", SMTP_PATH_LOCAL_LONG, NULL, NULL, NULL},
     {"<" L64 "@" D189 ">", SMTP_PATH_OK, L64, D189, NULL}, /* 256 with the brackets */
     {"<" L64 "@" D189 "z>", SMTP_PATH_LONG, NULL, NULL, NULL},
     /* 255 octets: a domain, but no path */

@@ -6,12 +6,16 @@
  *     # a comment
  *     @ NAME [VALUE]   lmtp, size_max N, recipients_max N, messages_max N, errors_soft N,
  *                      errors_hard N, junk_max N; aborts N: so many transactions are given up;
- *                      unsplit: what the client does depends on how it is cut
+ *                      unsplit: what the client does depends on how it is cut;
+ *                      auth_needed, by_min N, future_max N; offer NAME …: extensions (offers);
+ *                      mechs_under_tls: AUTH is offered only there; tls: encrypted from the start
  *     C: a line        the client sends it, with CRLF. Lines without an S: between them are one
  *                      group, sent at once
  *     S: a line        the server says it; a final * stands for anything
  *     S: [close]       it closes
- *     M: <from> <to> … a message that was taken, in order, and then
+ *     T:               here the handshake that STARTTLS asked for takes place
+ *     M: <from> <to> … a message that was taken, in order, with what its parameters asked for
+ *                      (harness_note_mail, harness_note_rcpt), and then
  *     B: a line        its content, with CRLF
  * In C and B: \r \n \0 \t \\ \xHH, \(N:text) is text N times, \c at the end leaves the CRLF
  * away. */
@@ -36,8 +40,9 @@ struct scenario {
     struct buf client, server, stored;
     size_t end[GROUPS_MAX];         /* of each group in client */
     size_t server_from[GROUPS_MAX]; /* where its replies begin in server */
+    bool tls_before[GROUPS_MAX];    /* T: was between it and the group before */
     size_t n;
-    bool unsplit, close;
+    bool unsplit, close, tls, mechs_under_tls, tls_next;
     int aborts;
 };
 
@@ -84,16 +89,62 @@ static bool unescape(str_t text, struct buf *out)
     return false;
 }
 
+static const struct {
+    str_t name;
+    unsigned bit;
+} offers[] = {
+    {STR("starttls"), SMTPS_OFFER_STARTTLS},
+    {STR("auth"), SMTPS_OFFER_AUTH},
+    {STR("dsn"), SMTPS_OFFER_DSN},
+    {STR("binarymime"), SMTPS_OFFER_BINARYMIME},
+    {STR("requiretls"), SMTPS_OFFER_REQUIRETLS},
+    {STR("deliverby"), SMTPS_OFFER_DELIVERBY},
+    {STR("future"), SMTPS_OFFER_FUTURERELEASE},
+    {STR("priority"), SMTPS_OFFER_MT_PRIORITY},
+    {STR("limits"), SMTPS_OFFER_LIMITS},
+    {STR("etrn"), SMTPS_OFFER_ETRN},
+    {STR("xclient"), SMTPS_OFFER_XCLIENT},
+    {STR("vrfy"), SMTPS_OFFER_VRFY},
+};
+
+static void offer(struct scenario *sc, str_t words)
+{
+    while (words.len > 0) {
+        str_t word = words;
+        size_t i = 0;
+        if (!str_cut(&words, ' ', &word))
+            words = STR("");
+        while (i < sizeof offers / sizeof *offers && !str_eq(offers[i].name, word))
+            i++;
+        must(i < sizeof offers / sizeof *offers);
+        sc->config.offer |= offers[i].bit;
+    }
+}
+
 static void setting(struct scenario *sc, str_t line)
 {
     str_t name = line;
     uint64_t v = 0;
+    if (str_starts(line, STR("offer "))) {
+        offer(sc, str_from(line, 6));
+        return;
+    }
     if (str_cut(&line, ' ', &name))
         must(str_u64(line, UINT32_MAX, &v));
     if (str_eq(name, STR("lmtp")))
         sc->config.lmtp = true;
     else if (str_eq(name, STR("unsplit")))
         sc->unsplit = true;
+    else if (str_eq(name, STR("tls")))
+        sc->tls = true;
+    else if (str_eq(name, STR("mechs_under_tls")))
+        sc->mechs_under_tls = true;
+    else if (str_eq(name, STR("auth_needed")))
+        sc->config.auth_needed = true;
+    else if (str_eq(name, STR("by_min")))
+        sc->config.by_min_s = (uint32_t)v;
+    else if (str_eq(name, STR("future_max")))
+        sc->config.future_max_s = (uint32_t)v;
     else if (str_eq(name, STR("aborts")))
         sc->aborts = (int)v;
     else if (str_eq(name, STR("size_max")))
@@ -127,6 +178,8 @@ static void scenario_line(struct scenario *sc, str_t line, char *before)
             must(sc->n + 1 < GROUPS_MAX);
             sc->n++;
             sc->server_from[sc->n] = sc->server.len;
+            sc->tls_before[sc->n] = sc->tls_next;
+            sc->tls_next = false;
         }
         if (!unescape(text, &sc->client))
             buf_add(&sc->client, STR("\r\n"));
@@ -136,6 +189,8 @@ static void scenario_line(struct scenario *sc, str_t line, char *before)
     } else if (kind == 'S') {
         buf_add(&sc->server, text);
         buf_add(&sc->server, STR("\r\n"));
+    } else if (kind == 'T') {
+        sc->tls_next = true;
     } else if (kind == 'M') {
         buf_add(&sc->stored, line);
         buf_add(&sc->stored, STR("\n"));
@@ -216,10 +271,19 @@ static bool play(const char *path, const struct scenario *sc, size_t cut)
     struct harness h;
     bool ok = true;
     harness_open(&h, &sc->config);
+    if (sc->mechs_under_tls && !sc->tls)
+        smtps_set_mechs(h.s, STR(""));
+    if (sc->tls)
+        smtps_tls_started(h.s, h.now_ms);
     harness_flush(&h);
     size_t at = 0, said = 0;
-    for (size_t g = 0; g <= sc->n; g++) {
+    for (size_t g = 0; ok && g <= sc->n; g++) {
         size_t end = g == 0 ? 0 : sc->end[g];
+        if (sc->tls_before[g]) {
+            assert_true(h.tls_wanted);
+            harness_tls(&h);
+            smtps_set_mechs(h.s, STR("ONE TWO BLANK"));
+        }
         while (at < end) {
             size_t to = cut == SIZE_MAX ? at + 1 : cut > at && cut < end ? cut : end;
             harness_feed(&h, &sc->config, str_of(sc->client.ptr + at, to - at));

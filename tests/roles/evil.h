@@ -29,6 +29,9 @@ static inline int setup(void **state)
     store_close(admin);
     core_put(&core, (part_t){PART_NODE, 0}, STR("key"), STR(SECRET_WORD));
     core_put(&core, (part_t){PART_SECRET, 0}, STR("dkim/example.org"), STR(SECRET_WORD));
+    /* which core would make itself the first time it is needed */
+    core_put(&core, (part_t){PART_SECRET, 0}, STR("fake-salt"),
+             STR(SECRET_WORD "-23-bytes-of-salt-here!"));
     core_put(&core, USER_P(VICTIM), STR("b/0123456789/0000"), STR(SECRET_WORD));
     /* a chunk's key as it is */
     core_put(&core, USER_P(VICTIM), STR("b/0123456789/\0\0\0\0"), STR(SECRET_WORD));

@@ -2,7 +2,7 @@
  * asked of the table, and of a live core. */
 #include "roles/core_fixture.h"
 
-enum { MX, USER, COURIER, LOCAL, SESSION, ADMIN, COLUMNS };
+enum { MX, USER, COURIER, LOCAL, SESSION, SENDER, ADMIN, COLUMNS };
 #define ACCOUNT 17u /* the session's */
 
 /* What is expected. g get, k scan of keys, s scan, c create, w write, d delete, n count, h hints
@@ -10,49 +10,66 @@ enum { MX, USER, COURIER, LOCAL, SESSION, ADMIN, COLUMNS };
 static const struct row {
     part_t part;
     const char *key;
-    const char *may[COLUMNS]; /* mx, user before login, courier, local, session, admin */
+    const char *may
+        [COLUMNS]; /* mx, user without a session, courier, local, session that reads, that sends, admin */
 } matrix[] = {
-    {{PART_DIRECTORY, 0}, "dom/example.org", {"g", "", "", "g", "", "gkscwdnh"}},
-    {{PART_DIRECTORY, 0}, "addr/example.org/me", {"g", "", "", "g", "", "gkscwdnh"}},
-    {{PART_DIRECTORY, 0}, "first/domain", {"g", "", "", "g", "", "gkscwdnh"}},
-    {{PART_DIRECTORY, 0}, "acct/12345678", {"k", "", "", "k", "", "gkscwdnh"}},
-    {{PART_DIRECTORY, 0}, "login/me@example.org", {"", "", "", "", "", "gkscwdnh"}},
-    {{PART_DIRECTORY, 0}, "next/account", {"", "", "", "", "", "gkscwdnh"}},
-    {{PART_DIRECTORY, 0}, "dom", {"", "", "", "", "", "gkscwdnh"}},
-    {{PART_DIRECTORY, 1}, "dom/example.org", {"", "", "", "", "", ""}},
-    {{PART_SECRET, 0}, "pw/12345678", {"", "", "", "", "", ""}},
-    {{PART_SECRET, ACCOUNT}, "pw/12345678", {"", "", "", "", "", ""}},
-    {{PART_NODE, 0}, "anything", {"", "", "", "", "", "gks"}},
-    {{PART_QUEUE, 0}, "m/0123456789", {"c", "", "gkscwd", "gkscwd", "", "gkscwdnh"}},
-    {{PART_QUEUE, 0}, "c/0123456789/0000", {"cd", "", "gkscwd", "gkscwd", "", "gkscwdnh"}},
-    {{PART_QUEUE, 0}, "dr/0123456789/00", {"c", "", "gkscwdh", "gkscwd", "", "gkscwdnh"}},
-    {{PART_QUEUE, 0}, "dl/0123456789/00", {"c", "", "gkscwd", "gkscwdh", "", "gkscwdnh"}},
-    {{PART_QUEUE, 0}, "t/0123456789/0000", {"", "", "gkscwd", "gkscwd", "", "gkscwdnh"}},
-    {{PART_QUEUE, 0}, "lease/courier", {"", "", "gn", "", "", "gkscwdnh"}},
-    {{PART_QUEUE, 0}, "lease/local", {"", "", "", "gn", "", "gkscwdnh"}},
-    {{PART_QUEUE, 0}, "other", {"", "", "", "", "", "gkscwdnh"}},
-    {{PART_QUEUE, 1}, "m/0123456789", {"", "", "", "", "", ""}},
-    {{PART_USER, ACCOUNT}, "f/0001", {"", "", "", "gc", "gkscwd", "gkscwdn"}},
-    {{PART_USER, ACCOUNT}, "u/0001/00000001", {"", "", "", "c", "gkscwd", "gkscwdn"}},
-    {{PART_USER, ACCOUNT}, "b/0123456789/0000", {"", "", "", "kcwd", "gkscwd", "gkscwdn"}},
-    {{PART_USER, ACCOUNT}, "uid/0001", {"", "", "", "n", "gksn", "gkscwdn"}},
-    {{PART_USER, ACCOUNT}, "modseq", {"", "", "", "n", "gksn", "gkscwdn"}},
-    {{PART_USER, ACCOUNT}, "seen/0123456789", {"", "", "", "gkcd", "", "gkscwdn"}},
-    {{PART_USER, ACCOUNT}, "other", {"", "", "", "", "", "gkscwdn"}},
-    {{PART_USER, ACCOUNT + 1}, "f/0001", {"", "", "", "gc", "", "gkscwdn"}},
-    {{PART_USER, ACCOUNT + 1}, "u/0001/00000001", {"", "", "", "c", "", "gkscwdn"}},
-    {{PART_USER, ACCOUNT + 1}, "b/0123456789/0000", {"", "", "", "kcwd", "", "gkscwdn"}},
-    {{PART_USER, ACCOUNT + 1}, "uid/0001", {"", "", "", "n", "", "gkscwdn"}},
-    {{PART_USER, ACCOUNT + 1}, "seen/0123456789", {"", "", "", "gkcd", "", "gkscwdn"}},
+    {{PART_DIRECTORY, 0}, "dom/example.org", {"g", "g", "", "g", "", "g", "gkscwdnh"}},
+    {{PART_DIRECTORY, 0}, "addr/example.org/me", {"g", "g", "", "g", "", "g", "gkscwdnh"}},
+    {{PART_DIRECTORY, 0}, "first/domain", {"g", "g", "", "g", "", "g", "gkscwdnh"}},
+    {{PART_DIRECTORY, 0}, "acct/12345678", {"k", "k", "", "k", "", "k", "gkscwdnh"}},
+    {{PART_DIRECTORY, 0}, "login/me@example.org", {"", "", "", "", "", "", "gkscwdnh"}},
+    {{PART_DIRECTORY, 0}, "next/account", {"", "", "", "", "", "", "gkscwdnh"}},
+    {{PART_DIRECTORY, 0}, "dom", {"", "", "", "", "", "", "gkscwdnh"}},
+    {{PART_DIRECTORY, 1}, "dom/example.org", {"", "", "", "", "", "", ""}},
+    {{PART_SECRET, 0}, "pw/12345678", {"", "", "", "", "", "", ""}},
+    {{PART_SECRET, 0}, "relay/example.org", {"", "", "g", "", "", "", "kcwd"}},
+    {{PART_SECRET, 0}, "hmac/key", {"g", "", "", "g", "", "g", ""}},
+    {{PART_SECRET, ACCOUNT}, "pw/12345678", {"", "", "", "", "", "", ""}},
+    {{PART_SECRET, 0}, "relay/hub", {"", "", "g", "", "", "", "kcwd"}},
+    {{PART_NODE, 0}, "anything", {"", "", "", "", "", "", "gks"}},
+    {{PART_QUEUE, 0}, "m/0123456789", {"c", "", "gkscwd", "gkscwd", "", "c", "gkscwdnh"}},
+    {{PART_QUEUE, 0}, "c/0123456789/0000", {"cd", "", "gkscwd", "gkscwd", "", "cd", "gkscwdnh"}},
+    {{PART_QUEUE, 0}, "dr/0123456789/00", {"c", "", "gkscwdh", "gkscwd", "", "c", "gkscwdnh"}},
+    {{PART_QUEUE, 0}, "dl/0123456789/00", {"c", "", "gkscwd", "gkscwdh", "", "c", "gkscwdnh"}},
+    {{PART_QUEUE, 0}, "t/0123456789/0000", {"", "", "gkscwd", "gkscwd", "", "", "gkscwdnh"}},
+    {{PART_QUEUE, 0}, "lease/courier", {"", "", "gn", "", "", "", "gkscwdnh"}},
+    {{PART_QUEUE, 0}, "lease/local", {"", "", "", "gn", "", "", "gkscwdnh"}},
+    {{PART_QUEUE, 0}, "other", {"", "", "", "", "", "", "gkscwdnh"}},
+    {{PART_QUEUE, 1}, "m/0123456789", {"", "", "", "", "", "", ""}},
+    {{PART_USER, ACCOUNT}, "f/0001", {"", "", "", "gc", "gkscwd", "", "gkscwdn"}},
+    {{PART_USER, ACCOUNT}, "u/0001/00000001", {"", "", "", "c", "gkscwd", "", "gkscwdn"}},
+    {{PART_USER, ACCOUNT}, "b/0123456789/0000", {"", "", "", "kcwd", "gkscwd", "", "gkscwdn"}},
+    {{PART_USER, ACCOUNT}, "uid/0001", {"", "", "", "n", "gksn", "", "gkscwdn"}},
+    {{PART_USER, ACCOUNT}, "modseq", {"", "", "", "n", "gksn", "", "gkscwdn"}},
+    {{PART_USER, ACCOUNT}, "seen/0123456789", {"", "", "", "gkcd", "", "", "gkscwdn"}},
+    {{PART_USER, ACCOUNT}, "other", {"", "", "", "", "", "", "gkscwdn"}},
+    {{PART_USER, ACCOUNT}, "rate/h/12345678", {"", "", "", "", "", "gksdn", "gkscwdn"}},
+    {{PART_USER, ACCOUNT + 1}, "rate/h/12345678", {"", "", "", "", "", "", "gkscwdn"}},
+    {{PART_USER, ACCOUNT + 1}, "f/0001", {"", "", "", "gc", "", "", "gkscwdn"}},
+    {{PART_USER, ACCOUNT + 1}, "u/0001/00000001", {"", "", "", "c", "", "", "gkscwdn"}},
+    {{PART_USER, ACCOUNT + 1}, "b/0123456789/0000", {"", "", "", "kcwd", "", "", "gkscwdn"}},
+    {{PART_USER, ACCOUNT + 1}, "uid/0001", {"", "", "", "n", "", "", "gkscwdn"}},
+    {{PART_USER, ACCOUNT + 1}, "seen/0123456789", {"", "", "", "gkcd", "", "", "gkscwdn"}},
+    /* last: a client has STORE_WATCHES watches, and may have used them up by now */
+    {{PART_DIRECTORY, 0},
+     "tab/transport/example.org",
+     {"gks", "gk", "gksh", "gks", "", "gk", "gkscwdnh"}},
+    {{PART_DIRECTORY, 0}, "list/12345678/b.example/a", {"", "", "", "k", "", "", "gkscwdnh"}},
+    {{PART_DIRECTORY, 0}, "mask/12345678/a@b.example", {"", "", "", "", "", "", "gkscwdnh"}},
+    {{PART_QUEUE, 0}, "etrn/example.org", {"w", "", "gkdh", "", "", "", "gkscwdnh"}},
+    {{PART_QUEUE, 0}, "b/example.org", {"", "", "gkscwd", "", "", "", "gkscwdnh"}},
+    {{PART_QUEUE, 0}, "s/a@example.org", {"", "", "gkscwdh", "", "", "", "gkscwdnh"}},
 };
 enum { ROWS = sizeof matrix / sizeof *matrix };
 
 static struct grant grant_of(int column)
 {
-    const enum role_id roles[] = {ROLE_MX,    ROLE_USER, ROLE_COURIER,
-                                  ROLE_LOCAL, ROLE_MX,   ROLE_COUNT};
+    const enum role_id roles[] = {ROLE_MX, ROLE_USER, ROLE_COURIER, ROLE_LOCAL,
+                                  ROLE_MX, ROLE_MX,   ROLE_COUNT};
     if (column == SESSION)
         return (struct grant){.table = &permissions_session, .account = ACCOUNT};
+    if (column == SENDER)
+        return (struct grant){.table = &permissions_sender, .account = ACCOUNT};
     return (struct grant){.table = permissions_of(roles[column])};
 }
 
@@ -185,20 +202,21 @@ static void try_writes(const struct live *l)
 static struct store *column_store(struct core_fixture *f, int column, struct store **base)
 {
     struct err err;
-    uint32_t hold_ms;
-    uint64_t account;
-    struct store *session;
-    if (column != SESSION)
+    struct store_login_answer answer;
+    struct store_login login = {.use = column == SENDER ? STORE_USE_SEND : STORE_USE_READ,
+                                .name = STR("Me@Example.ORG"),
+                                .password = STR("right")};
+    if (column != SESSION && column != SENDER)
         return *base = core_store(f, grant_of(column).table);
     struct store *admin = core_store(f, permissions_of(ROLE_COUNT));
     core_add_account(f, admin, "me@example.org", ACCOUNT, "right");
     store_close(admin);
     *base = core_store(f, permissions_of(ROLE_USER));
-    assert_int_equal(store_remote_login(*base, STR("Me@Example.ORG"), STR("right"), NULL, &account,
-                                        &session, &hold_ms, &err),
-                     RC_OK);
-    assert_int_equal(account, ACCOUNT);
-    return session;
+    assert_int_equal(store_remote_login2(*base, &login, &answer, &err), RC_OK);
+    assert_int_equal(answer.account, ACCOUNT);
+    assert_string_equal(answer.address, "me@example.org");
+    assert_string_equal(answer.password_name, "main");
+    return answer.session;
 }
 
 static void a_live_core_is_the_matrix(void **state)

@@ -371,7 +371,7 @@ static void loops(void **state)
     assert_int_equal(world_mailbox(1, NULL, "5.4.6"), 1);
     /* been here before: its header says so */
     struct queue_in *in = queue_in_begin(&w.fe.env);
-    struct queue_in_rcpt r = {STR("b@us.test"), STR("us.test"), true, false};
+    struct queue_in_rcpt r = {.address = STR("b@us.test"), .domain = STR("us.test"), .local = true};
     struct queue_message m = {.reverse_path = STR("a@us.test")};
     assert_int_equal(
         queue_in_write(
@@ -478,7 +478,7 @@ static void abandoned(void **state)
     fake_env_pass(&w.fe, 2 * HOUR);
     sweep();
     assert_int_equal(world_rows("c/"), all - 2); /* the one that waits keeps its */
-    struct queue_in_rcpt r = {STR("p@one.test"), STR("one.test"), false, false};
+    struct queue_in_rcpt r = {.address = STR("p@one.test"), .domain = STR("one.test")};
     struct queue_message m = {0};
     /* too slow: not acknowledged, not half there */
     assert_int_equal(queue_in_commit(slow, &m, &r, 1), STORE_CONFLICT);
@@ -505,7 +505,7 @@ static enum store_rc finisher_scan(struct store *s, const struct store_scan *q, 
 {
     (void)s;
     if (finisher.in != NULL && finisher.scans-- == 0) {
-        struct queue_in_rcpt r = {STR("p@one.test"), STR("one.test"), false, false};
+        struct queue_in_rcpt r = {.address = STR("p@one.test"), .domain = STR("one.test")};
         struct queue_message m = {0};
         struct queue_in *in = finisher.in;
         finisher.in = NULL;

@@ -208,25 +208,30 @@ static void local_cannot_touch_delivered_mail(void **state)
 
 /* ---- sessions ---- */
 
-static int login(struct raw *r, const char *name, const char *password, struct store_head *session)
+static int login_for(struct raw *r, enum store_use use, const char *name, const char *password,
+                     struct store_head *session)
 {
     struct buf b;
     struct frame f;
-    struct store_login_req q = {.name = str_c(name), .password = str_c(password)};
+    struct store_login_reply reply;
+    struct store_login_req q = {
+        .login = {.use = use, .name = str_c(name), .password = str_c(password)}};
     buf_init(&b, 4096);
     store_login_encode(&b, &q);
     raw_send(r, STORE_MSG_LOGIN, 9, buf_str(&b));
     buf_free(&b);
     assert_true(raw_read(r, &f));
-    struct cursor c = cursor_of(f.payload);
-    uint8_t rc = cursor_u8(&c);
-    if (rc != RC_OK)
-        return rc;
-    cursor_u64(&c);
-    *session = (struct store_head){.has_token = true};
-    memcpy(session->token, cursor_bytes(&c, STORE_TOKEN_LEN).ptr, STORE_TOKEN_LEN);
-    assert_true(cursor_end(&c));
-    return rc;
+    if (f.payload.len == 1)
+        return (uint8_t)f.payload.ptr[0]; /* not permitted at all */
+    assert_true(store_login_reply_decode(f.payload, &reply));
+    *session = (struct store_head){.has_token = reply.rc == RC_OK};
+    memcpy(session->token, reply.token, STORE_TOKEN_LEN);
+    return (int)reply.rc;
+}
+
+static int login(struct raw *r, const char *name, const char *password, struct store_head *session)
+{
+    return login_for(r, STORE_USE_READ, name, password, session);
 }
 
 static void sessions_are_where_they_were_made(void **state)
@@ -268,7 +273,8 @@ static void sessions_are_where_they_were_made(void **state)
                      STORE_DENIED);
     /* a session opens no session, and sets no password */
     struct buf q;
-    struct store_login_req again = {.head = mine, .name = STR("me"), .password = STR("mine")};
+    struct store_login_req again = {
+        .head = mine, .login = {.use = STORE_USE_READ, .name = STR("me"), .password = STR("mine")}};
     buf_init(&q, 4096);
     store_login_encode(&q, &again);
     assert_int_equal(raw_ask(&a, STORE_MSG_LOGIN, buf_str(&q)), RC_PERM);
@@ -296,6 +302,7 @@ static void only_the_user_role_logs_in(void **state)
         struct raw r = raw_open(&core, &table);
         struct store_head session;
         assert_int_equal(login(&r, "me", "mine", &session), RC_PERM);
+        assert_int_equal(login_for(&r, STORE_USE_SEND, "me", "mine", &session), RC_PERM);
         raw_close(&r);
     }
     struct permissions table = evil(ROLE_USER);
@@ -306,7 +313,93 @@ static void only_the_user_role_logs_in(void **state)
     buf_u64(&q, VICTIM);
     buf_str16(&q, STR("hacked"));
     assert_int_equal(raw_ask(&r, STORE_MSG_SET_PASSWORD, buf_str(&q)), RC_PERM);
+    /* nor gives itself a password or a certificate, nor sees which there are */
+    const enum store_msg types[] = {STORE_MSG_ADD_PASSWORD, STORE_MSG_REMOVE_PASSWORD,
+                                    STORE_MSG_LIST_PASSWORDS, STORE_MSG_CERTIFICATE};
+    struct store_password_req wish = {.account = VICTIM,
+                                      .uses = STORE_USES_ALL,
+                                      .name = STR("main"),
+                                      .password = STR("0123456789abcdef0123456789abcdef")};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        buf_clear(&q);
+        store_password_encode(&q, types[i], &wish);
+        assert_int_equal(raw_ask(&r, (uint8_t)types[i], buf_str(&q)), RC_PERM);
+    }
+    struct store_head session;
+    assert_int_equal(login(&r, "victim", "theirs", &session), RC_OK);
     buf_free(&q);
+    raw_close(&r);
+}
+
+/* A message of one's own, as a session puts it in. */
+static int put_mail(struct raw *r, const struct store_head *h)
+{
+    const struct store_op ops[] = {
+        {.kind = STORE_PUT_NEW, .key = STR("c/abcdefghij/0000"), .value = STR("content")},
+        {.kind = STORE_PUT_NEW, .key = STR("m/abcdefghij"), .value = STR("x")},
+        {.kind = STORE_PUT_NEW, .key = STR("dr/abcdefghij/00"), .value = STR("x")},
+        {.kind = STORE_PUT_NEW, .key = STR("dl/abcdefghij/00"), .value = STR("x")}};
+    return ask_commit(r, h, QUEUE_P, ops, 4);
+}
+
+/* The user role itself has neither; a session has what it was opened for. */
+static void a_session_does_what_it_is_for(void **state)
+{
+    (void)state;
+    struct permissions table = evil(ROLE_USER);
+    struct raw r = raw_open(&core, &table);
+    struct store_head reads, sends;
+    struct buf before;
+    core_put(&core, USER_P(OWN_ID), STR("f/0001"), STR("my own"));
+    core_put(&core, USER_P(OWN_ID), STR("b/0123456789/0000"), STR(SECRET_WORD));
+    assert_int_equal(login_for(&r, STORE_USE_READ, "me", "mine", &reads), RC_OK);
+    assert_int_equal(login_for(&r, STORE_USE_SEND, "me", "mine", &sends), RC_OK);
+    dump(&before);
+    assert_int_equal(put_mail(&r, &plain), STORE_DENIED);
+    assert_int_equal(put_mail(&r, &reads), STORE_DENIED);
+    assert_int_equal(ask_get(&r, &reads, DIRECTORY_P, STR("addr/example.org/me")), STORE_DENIED);
+    const str_t own[] = {STR("f/0001"), STR("b/0123456789/0000"), STR("u/0001/00000001"),
+                         STR("seen/0123456789"), STR("uid/0001")};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        assert_int_equal(ask_get(&r, &sends, USER_P(OWN_ID), own[i]), STORE_DENIED);
+        assert_int_equal(ask_op(&r, &sends, USER_P(OWN_ID),
+                                (struct store_op){.kind = STORE_DELETE, .key = own[i]}),
+                         STORE_DENIED);
+    }
+    assert_int_equal(ask_scan(&r, &sends, USER_P(OWN_ID), STR("b/"), STR("b0"), false),
+                     STORE_DENIED);
+    assert_int_equal(ask_get(&r, &sends, USER_P(VICTIM), STR("rate/h")), STORE_DENIED);
+    assert_int_equal(ask_get(&r, &sends, QUEUE_P, STR("m/0123456789")), STORE_DENIED);
+    assert_int_equal(ask_get(&r, &sends, QUEUE_P, STR("c/0123456789/0000")), STORE_DENIED);
+    assert_int_equal(ask_get(&r, &sends, (part_t){PART_SECRET, 0}, STR("fake-salt")), STORE_DENIED);
+    assert_int_equal(ask_get(&r, &sends, DIRECTORY_P, STR("login/victim")), STORE_DENIED);
+    assert_int_equal(
+        ask_op(&r, &sends, DIRECTORY_P,
+               (struct store_op){.kind = STORE_PUT, .key = STR("tab/grant/x"), .value = STR("me")}),
+        STORE_DENIED);
+    /* more deliveries for a message that is there, or another's content gone */
+    assert_int_equal(ask_op(&r, &sends, QUEUE_P,
+                            (struct store_op){.kind = STORE_PUT_NEW,
+                                              .key = STR("dr/0123456789/77"),
+                                              .value = STR("me")}),
+                     STORE_CONFLICT);
+    assert_int_equal(
+        ask_op(&r, &sends, QUEUE_P,
+               (struct store_op){.kind = STORE_DELETE, .key = STR("c/0123456789/0000")}),
+        STORE_CONFLICT);
+    assert_unchanged(&before);
+    /* and what each may, it may */
+    assert_int_equal(ask_get(&r, &reads, USER_P(OWN_ID), STR("b/0123456789/0000")), STORE_OK);
+    assert_int_equal(ask_get(&r, &sends, DIRECTORY_P, STR("addr/example.org/me")), STORE_OK);
+    assert_int_equal(
+        ask_op(&r, &sends, USER_P(OWN_ID),
+               (struct store_op){.kind = STORE_ADD, .key = STR("rate/h/1"), .delta = 3}),
+        STORE_OK);
+    assert_int_equal(
+        ask_op(&r, &sends, USER_P(OWN_ID),
+               (struct store_op){.kind = STORE_ADD, .key = STR("rate/h/1"), .delta = -3}),
+        STORE_DENIED);
+    assert_int_equal(put_mail(&r, &sends), STORE_OK);
     raw_close(&r);
 }
 
@@ -396,6 +489,7 @@ int main(void)
         CASE(local_cannot_touch_delivered_mail),
         CASE(sessions_are_where_they_were_made),
         CASE(only_the_user_role_logs_in),
+        CASE(a_session_does_what_it_is_for),
         CASE(snapshots_are_bounded_and_ones_own),
         CASE(watches_tell_only_what_may_be_watched),
     };

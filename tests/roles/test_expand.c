@@ -45,7 +45,8 @@ static int teardown(void **state)
 static void add(struct expansion *x, const char *address)
 {
     struct queue_rcpt r = {.address = str_c(address)};
-    assert_int_equal(expand(directory, &r, &a, x), STORE_OK);
+    const struct expander with = {.env = &fe.env, .directory = directory};
+    assert_int_equal(expand(&with, &r, &a, x), STORE_OK);
 }
 
 static void ours(void **state)

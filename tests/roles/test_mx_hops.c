@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
-#include "roles/mx/hops.h"
+#include "roles/smtp/hops.h"
 
 static const struct {
     const char *message;
@@ -95,8 +95,65 @@ static void test_is(void **state)
     assert_false(hops_end(&full));
 }
 
+/* RFC 3834 5 */
+static void test_auto_submitted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *message;
+        bool is;
+    } autos[] = {
+        {"Auto-Submitted: auto-generated\r\n\r\n", true},
+        {"Subject: x\r\nauto-submitted :\r\n auto-replied; x=y\r\nTo: a@b\r\n\r\n", true},
+        {"AUTO-SUBMITTED: auto-notified (by me)", true},
+        {"Auto-Submitted: NO\r\n\r\n", false},
+        {"Auto-Submitted: no (really); x=auto\r\n\r\n", false},
+        {"Auto-Submitted:\r\n\r\n", false},
+        {"Auto-Submitte: yes\r\n\r\nAuto-Submitted: in the body\r\n", false},
+    };
+    for (size_t i = 0; i < sizeof autos / sizeof *autos; i++) {
+        struct hops h = {0};
+        str_t m = str_c(autos[i].message);
+        for (size_t k = 0; k < m.len; k++) {
+            str_t one = str_of(m.ptr + k, 1);
+            assert_false(hops_next(&h, &one));
+        }
+        assert_false(hops_end(&h));
+        assert_int_equal(h.auto_submitted, autos[i].is);
+    }
+}
+
+/* The header of BINARYMIME content, cut anywhere. */
+static void test_lines(void **state)
+{
+    static const struct {
+        str_t content;
+        bool good;
+    } cases[] = {
+        {STR("A: b\r\nC: d\r\n\r\nbody \r \n \0 \r"), true},
+        {STR("\r\n\r\r\n\0"), true},
+        {STR("A: b\r\n"), true},
+        {STR("A: b\rFrom: c@d\r\n\r\n"), false},
+        {STR("A: b\nFrom: c@d\r\n\r\n"), false},
+        {STR("A: b\r\n\nFrom: c@d\r\n\r\n"), false},
+        {STR("A: b\r\r\n\r\n"), false},
+        {STR("A: b\r\n\rc\r\n"), false},
+        {STR("Fr\0om: c@d\r\n\r\n"), false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t cut = 0; cut <= cases[i].content.len; cut++) {
+            struct hops_lines l = {0};
+            bool good = hops_lines(&l, str_first(cases[i].content, cut)) &&
+                        hops_lines(&l, str_from(cases[i].content, cut));
+            assert_true(good == cases[i].good);
+        }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_is)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_is),
+                                       cmocka_unit_test(test_auto_submitted),
+                                       cmocka_unit_test(test_lines)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

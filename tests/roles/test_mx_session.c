@@ -19,9 +19,8 @@ struct world {
     struct env env;
     struct settings settings;
     struct mx mx;
-    struct mx_listener smtp, lmtp;
     struct arena arena;
-    struct mx_session *session;
+    struct smtp_session *session;
     int64_t now_ms;
     char said[65536];
     uint8_t random;
@@ -58,9 +57,7 @@ static int setup(void **state)
     str_t targets[] = {STR("anna@example.test"), STR("far@away.example")};
     assert_int_equal(directory_alias_set(w->env.store, STR("all@example.test"), targets, 2, &err),
                      RC_OK);
-    assert_true(mx_init(&w->mx, &w->env, &w->settings));
-    w->smtp = (struct mx_listener){&w->mx, false};
-    w->lmtp = (struct mx_listener){&w->mx, true};
+    assert_true(mx_init(&w->mx, &w->env, &w->settings, NULL));
     log_quiet(true);
     *state = w;
     return 0;
@@ -69,7 +66,7 @@ static int setup(void **state)
 static void hang_up(struct world *w)
 {
     if (w->session != NULL)
-        mx_session_ops.close(w->session);
+        smtp_in_ops.close(w->session);
     w->session = NULL;
 }
 
@@ -86,13 +83,13 @@ static int teardown(void **state)
 
 static void take_output(struct world *w)
 {
-    str_t out = mx_session_ops.output(w->session);
+    str_t out = smtp_in_ops.output(w->session);
     size_t have = strlen(w->said);
     must(have + out.len < sizeof w->said);
     if (out.len > 0)
         memcpy(w->said + have, out.ptr, out.len);
     w->said[have + out.len] = '\0';
-    mx_session_ops.sent(w->session, out.len);
+    smtp_in_ops.sent(w->session, out.len);
 }
 
 /* Sends text; what is said from here on is in w->said. */
@@ -101,27 +98,27 @@ static const char *say(struct world *w, const char *text)
     str_t rest = str_c(text);
     w->said[0] = '\0';
     while (rest.len > 0) {
-        size_t used = mx_session_ops.input(w->session, rest, w->now_ms);
-        must(used > 0 || mx_session_ops.output(w->session).len > 0);
+        size_t used = smtp_in_ops.input(w->session, rest, w->now_ms);
+        must(used > 0 || smtp_in_ops.output(w->session).len > 0);
         rest = str_from(rest, used);
         take_output(w);
     }
     return w->said;
 }
 
-static void dial(struct world *w, struct mx_listener *l, const char *from)
+static void dial(struct world *w, struct smtp_service *l, const char *from)
 {
     struct netaddr peer, local;
     hang_up(w);
     assert_true(netaddr_parse(str_c(from), &peer) && netaddr_parse(STR("203.0.113.25"), &local));
     peer.port = 4711;
     w->now_ms = 1000;
-    w->session = mx_session_ops.open(l, &peer, &local, w->now_ms);
+    w->session = smtp_in_ops.open(l, &peer, &local, w->now_ms);
     assert_non_null(w->session);
     w->said[0] = '\0';
     take_output(w);
     assert_true(str_starts(str_c(w->said), STR("220 mx.example.test ")));
-    say(w, l->lmtp ? "LHLO client.example\r\n" : "EHLO client.example\r\n");
+    say(w, l->config.lmtp ? "LHLO client.example\r\n" : "EHLO client.example\r\n");
 }
 
 #define STRANGER "198.51.100.7"
@@ -179,7 +176,7 @@ static void test_accept(void **state)
     struct queue_delivery d;
     str_t content;
     char id[QUEUE_ID_TEXT], reply[100];
-    dial(w, &w->smtp, STRANGER);
+    dial(w, &w->mx.smtp, STRANGER);
     say(w, "MAIL FROM:<s@away.example> BODY=8BITMIME\r\nRCPT TO:<Anna@Example.Test>\r\n");
     assert_string_equal(w->said, "250 2.1.0 sender ok\r\n250 2.1.5 recipient ok\r\n");
     expect_prefix(say(w, "DATA\r\n"), "354 ");
@@ -211,7 +208,7 @@ static void test_several_recipients(void **state)
     struct queue_message m;
     str_t content;
     struct store_page page;
-    dial(w, &w->smtp, FRIEND);
+    dial(w, &w->mx.smtp, FRIEND);
     say(w, "MAIL FROM:<> SMTPUTF8\r\nRCPT TO:<anna@example.test>\r\nRCPT "
            "TO:<x@one.example>\r\nRCPT TO:<y@two.example>\r\n"
            "RCPT TO:<u@[192.0.2.9]>\r\n");
@@ -277,10 +274,10 @@ static void test_policy(void **state)
          "553 5.6.7", "553 5.6.7"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        dial(w, &w->smtp, STRANGER);
+        dial(w, &w->mx.smtp, STRANGER);
         expect_prefix(rcpt(w, rows[i].to), rows[i].stranger);
         expect_prefix(rcpt(w, rows[i].to), rows[i].stranger); /* again, now from the cache */
-        dial(w, &w->smtp, FRIEND);
+        dial(w, &w->mx.smtp, FRIEND);
         expect_prefix(rcpt(w, rows[i].to), rows[i].friend);
     }
     /* The sender makes no difference to who may relay. */
@@ -288,7 +285,7 @@ static void test_policy(void **state)
                                           "<s@away.example>"};
     for (size_t i = 0; i < sizeof senders / sizeof *senders; i++) {
         char line[200];
-        dial(w, &w->smtp, STRANGER);
+        dial(w, &w->mx.smtp, STRANGER);
         snprintf(line, sizeof line, "MAIL FROM:%s\r\nRCPT TO:<x@away.example>\r\n", senders[i]);
         say(w, line);
         assert_non_null(strstr(w->said, "\r\n550 5.7.1 "));
@@ -321,12 +318,12 @@ static void test_international_domains(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (int friend = 0; friend < 2; friend ++) {
             char line[200];
-            dial(w, &w->smtp, friend ? FRIEND : STRANGER);
+            dial(w, &w->mx.smtp, friend ? FRIEND : STRANGER);
             snprintf(line, sizeof line, "RCPT TO:%s\r\n", rows[i].to);
             expect_prefix(say(w, "MAIL FROM:<s@straße.example> SMTPUTF8\r\n"), "250");
             expect_prefix(say(w, line), friend ? rows[i].friend : rows[i].stranger);
         }
-    dial(w, &w->smtp, FRIEND);
+    dial(w, &w->mx.smtp, FRIEND);
     expect_prefix(say(w, "MAIL FROM:<s@💩.example> SMTPUTF8\r\n"), "553 5.1.8");
     expect_prefix(say(w, "MAIL FROM:<s@straße.example>\r\n"), "553 5.6.7"); /* not announced */
     say(w, "MAIL FROM:<s@straße.example> SMTPUTF8\r\nRCPT TO:<jörg@BÜCHER.example>\r\n"
@@ -350,7 +347,7 @@ static void test_directory_changes_are_seen(void **state)
     struct world *w = *state;
     struct err err;
     uint64_t id;
-    dial(w, &w->smtp, STRANGER);
+    dial(w, &w->mx.smtp, STRANGER);
     expect_prefix(rcpt(w, "<bert@example.test>"), "550 5.1.1");
     assert_int_equal(directory_account_add(w->env.store, STR("bert@example.test"), &id, &err),
                      RC_OK);
@@ -376,7 +373,7 @@ static void test_store_failures(void **state)
                 {STORE_UNKNOWN, "451 4.3.0"}, {STORE_DOWN, "451 4.3.0"},
                 {STORE_LIMIT, "451 4.3.0"},   {STORE_DENIED, "451 4.3.0"},
                 {STORE_CONFLICT, "451 4.3.0"}};
-    dial(w, &w->smtp, STRANGER);
+    dial(w, &w->mx.smtp, STRANGER);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         store_memory_fail(w->env.store, rows[i].rc);
         expect_prefix(send_one(w), rows[i].reply);
@@ -391,7 +388,7 @@ static void test_space(void **state)
 {
     struct world *w = *state;
     struct store_board *board = (struct store_board *)(uintptr_t)store_board(w->env.store);
-    dial(w, &w->smtp, STRANGER);
+    dial(w, &w->mx.smtp, STRANGER);
     atomic_store(&board->free_bytes, w->settings.reserve_bytes + 149);
     expect_prefix(say(w, "MAIL FROM:<s@away.example> SIZE=100\r\n"), "452 4.3.1");
     expect_prefix(say(w, "MAIL FROM:<s@away.example> SIZE=99\r\n"), "250");
@@ -418,7 +415,7 @@ static void test_space_during_content(void **state)
         memcpy(text + i, "\r\n", 2);
     memcpy(text + sizeof text - 3, "\r\n", 2);
     w->settings.message_size_max = 100000;
-    dial(w, &w->smtp, STRANGER);
+    dial(w, &w->mx.smtp, STRANGER);
     const struct {
         uint64_t mail, queue, others;
     } rows[] = {{w->settings.reserve_bytes / 2 + 1000, 1ull << 40, 0},
@@ -432,16 +429,16 @@ static void test_space_during_content(void **state)
         say(w, text);
         atomic_store(&board->free_bytes, rows[i].mail);
         atomic_store(&board->free_queue_bytes, rows[i].queue);
-        atomic_fetch_add(&w->mx.in_flight, rows[i].others);
+        atomic_fetch_add(&w->mx.common.in_flight, rows[i].others);
         say(w, "and some more\r\n");
         expect_prefix(say(w, ".\r\n"), "452 4.3.1");
-        atomic_fetch_sub(&w->mx.in_flight, rows[i].others);
-        assert_int_equal(atomic_load(&w->mx.in_flight), 0);
+        atomic_fetch_sub(&w->mx.common.in_flight, rows[i].others);
+        assert_int_equal(atomic_load(&w->mx.common.in_flight), 0);
     }
     atomic_store(&board->free_bytes, 1ull << 40);
     atomic_store(&board->free_queue_bytes, 1ull << 40);
     expect_prefix(send_one(w), "250 ");
-    assert_int_equal(atomic_load(&w->mx.in_flight), 0);
+    assert_int_equal(atomic_load(&w->mx.common.in_flight), 0);
     struct store_page page;
     rows_of(w, "c/", &page);
     assert_int_equal(page.n, 1);
@@ -452,7 +449,7 @@ static void test_space_during_content(void **state)
 static void test_hops(void **state)
 {
     struct world *w = *state;
-    dial(w, &w->smtp, STRANGER);
+    dial(w, &w->mx.smtp, STRANGER);
     say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
     say(w, "DATA\r\n");
     expect_prefix(
@@ -471,7 +468,7 @@ static void test_long_message(void **state)
     struct world *w = *state;
     struct store_page page;
     char line[1002];
-    dial(w, &w->smtp, STRANGER);
+    dial(w, &w->mx.smtp, STRANGER);
     say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
     say(w, "DATA\r\n");
     memset(line, 'x', 997);
@@ -493,7 +490,7 @@ static void test_long_message(void **state)
 static void test_given_up(void **state)
 {
     struct world *w = *state;
-    dial(w, &w->smtp, STRANGER);
+    dial(w, &w->mx.smtp, STRANGER);
     say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
     say(w, "DATA\r\n");
     expect_prefix(say(w, "bare\nlf\r\n.\r\n"), "554 5.6.0");
@@ -502,18 +499,18 @@ static void test_given_up(void **state)
     say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
     say(w, "DATA\r\n");
     say(w, "half");
-    mx_session_ops.eof(w->session, w->now_ms);
-    assert_true(mx_session_ops.finished(w->session));
-    dial(w, &w->smtp, STRANGER);
+    smtp_in_ops.eof(w->session, w->now_ms);
+    assert_true(smtp_in_ops.finished(w->session));
+    dial(w, &w->mx.smtp, STRANGER);
     say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
     say(w, "DATA\r\n");
     say(w, "half");
     w->said[0] = '\0';
-    mx_session_ops.expire(w->session, mx_session_ops.deadline_ms(w->session));
+    smtp_in_ops.expire(w->session, smtp_in_ops.deadline_ms(w->session));
     take_output(w);
     expect_prefix(w->said, "421 4.4.2");
-    assert_true(mx_session_ops.finished(w->session));
-    dial(w, &w->smtp, STRANGER);
+    assert_true(smtp_in_ops.finished(w->session));
+    dial(w, &w->mx.smtp, STRANGER);
     say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\n");
     say(w, "DATA\r\n");
     say(w, "half");
@@ -527,7 +524,7 @@ static void test_lmtp(void **state)
     struct queue_message m;
     str_t content;
     char id[QUEUE_ID_TEXT], want[200];
-    dial(w, &w->lmtp, STRANGER);
+    dial(w, &w->mx.lmtp, STRANGER);
     say(w, "MAIL FROM:<s@away.example>\r\nRCPT TO:<anna@example.test>\r\nRCPT "
            "TO:<nobody@example.test>\r\n"
            "RCPT TO:<all@example.test>\r\nDATA\r\n");
@@ -546,36 +543,260 @@ static void test_lmtp(void **state)
         "452 4.3.1 not enough space, try later\r\n452 4.3.1 not enough space, try later\r\n");
 }
 
+/* ---- the operator's tables, parameters ---- */
+
+static void set(struct world *w, enum table t, const char *key, const char *value)
+{
+    struct err err = {0};
+    if (table_set(w->env.store, t, str_c(key), str_c(value), &err) != RC_OK)
+        fail_msg("%s", err.text);
+}
+
+static void only_delivery(struct world *w, const char *prefix, struct queue_delivery *d)
+{
+    struct store_page page;
+    rows_of(w, prefix, &page);
+    assert_int_equal(page.n, 1);
+    assert_true(queue_delivery_decode(page.rows[0].key, page.rows[0].value, &w->arena, d));
+}
+
+/* Anybody's mail for a domain whose better MX is elsewhere; and nothing but that domain. */
+static void test_backup(void **state)
+{
+    struct world *w = *state;
+    set(w, TABLE_BACKUP, "backed.example", "yes");
+    dial(w, &w->mx.smtp, STRANGER);
+    expect_prefix(rcpt(w, "<x@other.example>"), "550 5.7.1");
+    expect_prefix(rcpt(w, "<x@sub.backed.example>"), "550 5.7.1");
+    expect_prefix(rcpt(w, "<@backed.example:x@other.example>"), "550 5.7.1");
+    expect_prefix(rcpt(w, "<x@Backed.Example>"), "250");
+    say(w, "DATA\r\n");
+    expect_prefix(say(w, "x\r\n.\r\n"), "250 ");
+    struct queue_delivery d;
+    only_delivery(w, "dr/", &d);
+    assert_true(str_eq(d.domain, STR("backed.example")) && d.via.len == 0);
+}
+
+static void test_held_and_routed(void **state)
+{
+    struct world *w = *state;
+    struct queue_delivery d;
+    set(w, TABLE_HOLD_SENDER, "away.example", "look at it first");
+    set(w, TABLE_TRANSPORT, "anna@example.test", "lmtp 192.0.2.8:24");
+    dial(w, &w->mx.smtp, STRANGER);
+    expect_prefix(rcpt(w, "<anna@example.test>"), "250");
+    say(w, "DATA\r\n");
+    expect_prefix(say(w, "x\r\n.\r\n"), "250 2.0.0 queued as ");
+    assert_non_null(strstr(w->said, ", held by a rule\r\n"));
+    only_delivery(w, "dr/", &d); /* by a route also what is ours leaves */
+    assert_int_equal(d.state, QUEUE_HELD);
+    assert_true(str_eq(d.reason, STR("look at it first")));
+    assert_true(str_eq(d.via, STR("lmtp 192.0.2.8:24")));
+}
+
+/* What a stranger may ask for, and what not; content of others is never touched. */
+static void test_params(void **state)
+{
+    struct world *w = *state;
+    struct queue_message m;
+    struct queue_delivery d;
+    str_t content;
+    dial(w, &w->mx.smtp, STRANGER);
+    expect_prefix(say(w, "MAIL FROM:<s@away.example> HOLDFOR=60\r\n"), "555 5.5.4");
+    expect_prefix(say(w, "MAIL FROM:<s@away.example> AUTH=<>\r\n"), "5");
+    say(w, "MAIL FROM:<s@away.example> MT-PRIORITY=9 RET=FULL ENVID=e1 BY=100;N\r\n");
+    expect_prefix(w->said, "250");
+    expect_prefix(
+        say(w, "RCPT TO:<anna@example.test> NOTIFY=NEVER ORCPT=rfc822;o@away.example\r\n"), "250");
+    say(w, "DATA\r\n");
+    expect_prefix(
+        say(w, "Bcc: kept@away.example\r\nAuto-Submitted: auto-replied\r\n\r\nx\r\n.\r\n"), "250");
+    only_message(w, &m, &content);
+    assert_true(str_ends(content, STR("+0000\r\nBcc: kept@away.example\r\n"
+                                      "Auto-Submitted: auto-replied\r\n\r\nx\r\n")));
+    assert_int_equal(m.priority, 0);
+    assert_int_equal(m.ret, QUEUE_RET_FULL);
+    assert_int_equal(m.by, QUEUE_BY_NOTIFY);
+    assert_int_equal(m.deliver_by_ms, 1700000000000 + 100000);
+    assert_true(str_eq(m.envelope_id, STR("e1")) && m.auto_submitted);
+    assert_true(str_eq(m.source, STR("n/198.51.100.0/24")));
+    only_delivery(w, "dl/", &d);
+    assert_int_equal(d.rcpt[0].notify, QUEUE_NOTIFY_NEVER);
+    assert_true(str_eq(d.rcpt[0].orcpt, STR("rfc822;o@away.example")));
+    assert_true(str_eq(d.source, STR("n/198.51.100.0/24")));
+}
+
+static void test_priority_and_source(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *peer, *params;
+        int priority;
+        const char *source;
+    } rows[] = {
+        {STRANGER, " MT-PRIORITY=-3", -3, "n/198.51.100.0/24"},
+        {FRIEND, " MT-PRIORITY=3", 3, "n/127.0.0.0/24"},
+        {"2001:db8:1:2:3::4", "", 0, "n/2001:db8:1::/56"},
+        {"::ffff:198.51.100.9", "", 0, "n/198.51.100.0/24"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct store_page page;
+        struct queue_message m;
+        queue_id_t id;
+        char line[100];
+        dial(w, &w->mx.smtp, rows[i].peer);
+        snprintf(line, sizeof line, "MAIL FROM:<s@away.example>%s\r\n", rows[i].params);
+        expect_prefix(say(w, line), "250");
+        say(w, "RCPT TO:<anna@example.test>\r\n");
+        say(w, "DATA\r\n");
+        expect_prefix(say(w, "x\r\n.\r\n"), "250");
+        rows_of(w, "m/", &page);
+        assert_true(queue_key_id(page.rows[page.n - 1].key, &id));
+        assert_true(queue_message_decode(page.rows[page.n - 1].value, id, &w->arena, &m));
+        assert_int_equal(m.priority, rows[i].priority);
+        assert_true(str_eq(m.source, str_c(rows[i].source)));
+    }
+}
+
+/* ---- XCLIENT, ETRN, VRFY ---- */
+
+static void test_xclient(void **state)
+{
+    struct world *w = *state;
+    struct queue_message m;
+    str_t content;
+    dial(w, &w->mx.smtp, FRIEND); /* not offered: nobody was named */
+    assert_null(strstr(w->said, "XCLIENT"));
+    assert_true(say(w, "XCLIENT ADDR=127.0.0.1\r\n")[0] == '5');
+    assert_true(netaddr_parse_net(STR("198.51.100.7"), &w->settings.xclient_networks[0]));
+    w->settings.n_xclient_networks = 1;
+    smtp_service_init(&w->mx.smtp, SMTP_IN_MX, &w->mx.common, NULL);
+    dial(w, &w->mx.smtp, FRIEND);
+    assert_true(say(w, "XCLIENT ADDR=198.51.100.7\r\n")[0] == '5');
+    expect_prefix(rcpt(w, "<x@away.example>"), "250"); /* still a friend */
+    dial(w, &w->mx.smtp, STRANGER);
+    assert_non_null(strstr(w->said, "250-XCLIENT"));
+    expect_prefix(say(w, "XCLIENT ADDR=127.0.0.1 HELO=filtered.example LOGIN=anna\r\n"), "220 ");
+    say(w, "EHLO filter.example\r\n");
+    expect_prefix(rcpt(w, "<x@away.example>"), "250");
+    expect_prefix(say(w, "RCPT TO:<anna@example.test>\r\n"), "250");
+    say(w, "DATA\r\n");
+    expect_prefix(say(w, "x\r\n.\r\n"), "250");
+    only_message(w, &m, &content);
+    assert_true(str_starts(content, STR("Received: from filtered.example ([127.0.0.1])")));
+    assert_int_equal(m.account, 0);
+    dial(w, &w->mx.smtp, STRANGER);
+    expect_prefix(say(w, "XCLIENT ADDR=203.0.113.99 PORT=99\r\n"), "220 ");
+    say(w, "EHLO filter.example\r\n");
+    expect_prefix(rcpt(w, "<x@away.example>"), "550 5.7.1");
+    assert_int_equal(w->session->peer.port, 99);
+    dial(w, &w->mx.smtp, STRANGER);
+    expect_prefix(say(w, "XCLIENT ADDR=[UNAVAILABLE]\r\n"), "220 ");
+    say(w, "EHLO filter.example\r\n");
+    expect_prefix(rcpt(w, "<x@away.example>"), "550 5.7.1");
+}
+
+static void test_etrn(void **state)
+{
+    struct world *w = *state;
+    struct store_page page;
+    dial(w, &w->mx.smtp, STRANGER);
+    expect_prefix(say(w, "ETRN away.example\r\n"), "459 ");
+    dial(w, &w->mx.smtp, FRIEND);
+    expect_prefix(say(w, "ETRN no..domain\r\n"), "501 ");
+    rows_of(w, "etrn/", &page);
+    assert_int_equal(page.n, 0);
+    expect_prefix(say(w, "ETRN Away.Example\r\n"), "250 ");
+    expect_prefix(say(w, "ETRN @away.example\r\n"), "250 "); /* the same */
+    expect_prefix(send_one(w), "250 ");                      /* a durable batch */
+    rows_of(w, "etrn/", &page);
+    assert_int_equal(page.n, 1);
+    assert_true(str_eq(page.rows[0].key, STR("etrn/away.example")));
+    store_memory_fail(w->env.store, STORE_DOWN);
+    expect_prefix(say(w, "ETRN away.example\r\n"), "458 ");
+    store_memory_fail(w->env.store, STORE_OK);
+}
+
+static void test_vrfy(void **state)
+{
+    struct world *w = *state;
+    dial(w, &w->mx.smtp, STRANGER);
+    expect_prefix(say(w, "VRFY anna@example.test\r\n"), "252 ");
+    expect_prefix(say(w, "VRFY nobody@example.test\r\n"), "252 ");
+    assert_true(say(w, "EXPN all@example.test\r\n")[0] == '5');
+    w->settings.vrfy = true;
+    smtp_service_init(&w->mx.smtp, SMTP_IN_MX, &w->mx.common, NULL);
+    dial(w, &w->mx.smtp, STRANGER);
+    expect_prefix(say(w, "VRFY anna@example.test\r\n"), "250 2.1.5 <anna@example.test>");
+    expect_prefix(say(w, "VRFY <Anna+x@example.test>\r\n"), "250 2.1.5 <");
+    expect_prefix(say(w, "VRFY nobody@example.test\r\n"), "550 5.1.1");
+    expect_prefix(say(w, "VRFY x@away.example\r\n"), "252 ");
+    expect_prefix(say(w, "VRFY anna\r\n"), "501 ");
+    expect_prefix(say(w, "EXPN all@example.test\r\n"), "252 2.1.5 a list of 2 addresses");
+}
+
+/* So many messages at once are in memory, and no more; friends come in all the same. */
+static void test_memory(void **state)
+{
+    struct world *w = *state;
+    w->settings.stress_memory_bytes = 8ull * STORE_CHUNK; /* two */
+    dial(w, &w->mx.smtp, STRANGER);
+    atomic_store(&w->mx.common.contents, 2);
+    expect_prefix(rcpt(w, "<anna@example.test>"), "250");
+    expect_prefix(say(w, "DATA\r\n"), "452 4.3.2");
+    expect_prefix(say(w, "RSET\r\n"), "250");
+    assert_int_equal(atomic_load(&w->mx.common.contents), 2);
+    dial(w, &w->mx.smtp, FRIEND);
+    expect_prefix(send_one(w), "250 ");
+    atomic_store(&w->mx.common.contents, 1);
+    dial(w, &w->mx.smtp, STRANGER);
+    expect_prefix(send_one(w), "250 ");
+    assert_int_equal(atomic_load(&w->mx.common.contents), 1);
+}
+
+/* There is no AUTH on 25, whatever is tried. */
+static void test_no_auth(void **state)
+{
+    struct world *w = *state;
+    const char *const peers[] = {STRANGER, FRIEND};
+    for (size_t i = 0; i < 2; i++) {
+        dial(w, &w->mx.smtp, peers[i]);
+        assert_null(strstr(w->said, "AUTH"));
+        assert_true(say(w, "AUTH PLAIN AGFubmEAc2VjcmV0\r\n")[0] == '5');
+        expect_prefix(rcpt(w, "<x@away.example>"), i == 0 ? "550 5.7.1" : "250");
+    }
+}
+
 /* ---- the session ---- */
 
 static void test_tarpit(void **state)
 {
     struct world *w = *state;
-    dial(w, &w->smtp, STRANGER);
+    dial(w, &w->mx.smtp, STRANGER);
     for (uint32_t i = 0; i < w->settings.errors_soft; i++) {
         say(w, "FOO\r\n");
-        assert_int_equal(mx_session_ops.hold_until_ms(w->session), 0);
+        assert_int_equal(smtp_in_ops.hold_until_ms(w->session), 0);
     }
     say(w, "FOO\r\n");
-    assert_int_equal(mx_session_ops.hold_until_ms(w->session), w->now_ms + SMTPS_TARPIT_MS);
+    assert_int_equal(smtp_in_ops.hold_until_ms(w->session), w->now_ms + SMTPS_TARPIT_MS);
     for (uint32_t i = w->settings.errors_soft + 1; i < w->settings.errors_hard; i++)
         say(w, "FOO\r\n");
     assert_non_null(strstr(w->said, "421 4.7.0"));
-    assert_true(mx_session_ops.finished(w->session));
+    assert_true(smtp_in_ops.finished(w->session));
 }
 
 static void test_stop(void **state)
 {
     struct world *w = *state;
-    dial(w, &w->smtp, STRANGER);
+    dial(w, &w->mx.smtp, STRANGER);
     w->said[0] = '\0';
-    mx_session_ops.goodbye(w->session);
+    smtp_in_ops.goodbye(w->session);
     take_output(w);
     expect_prefix(w->said, "421 4.3.2");
-    dial(w, &w->smtp, STRANGER);
-    atomic_store(&w->mx.stopping, true);
+    dial(w, &w->mx.smtp, STRANGER);
+    atomic_store(&w->mx.common.stopping, true);
     expect_prefix(say(w, "MAIL FROM:<s@away.example>\r\n"), "421 4.3.2");
-    assert_true(mx_session_ops.finished(w->session));
+    assert_true(smtp_in_ops.finished(w->session));
 }
 
 int main(void)
@@ -594,6 +815,15 @@ int main(void)
         T(test_long_message),
         T(test_given_up),
         T(test_lmtp),
+        T(test_backup),
+        T(test_held_and_routed),
+        T(test_params),
+        T(test_priority_and_source),
+        T(test_xclient),
+        T(test_etrn),
+        T(test_vrfy),
+        T(test_memory),
+        T(test_no_auth),
         T(test_tarpit),
         T(test_stop),
     };

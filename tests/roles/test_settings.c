@@ -222,6 +222,84 @@ static void test_routes(void **state)
     assert_int_equal(parse(w, "route a.b { host = x }\nroute a.b { host = y }\n"), RC_PERM);
 }
 
+static void test_certificates(void **state)
+{
+    struct world *w = *state;
+    good(w, "");
+    assert_true(is(w->s.tls_dir, ""));
+    assert_true(is(w->s.tls_ca_file, "/etc/ssl/certs/ca-certificates.crt"));
+    assert_true(settings_tickets(&w->s, "smtp"));
+    good(w, "tls_no_tickets = {submission, POP3}\ntls_dir = /etc/letsencrypt/live\n"
+            "certificate MX.example.org { chain = \"/a b\" key = /k }\n"
+            "certificate \"m\xc3\xbcller.example\" {\n chain = /c\n key = /d\n}\n");
+    assert_false(settings_tickets(&w->s, "submission"));
+    assert_false(settings_tickets(&w->s, "pop3"));
+    assert_true(settings_tickets(&w->s, "submissions"));
+    assert_int_equal(w->s.n_certificates, 2);
+    assert_true(is(w->s.certificates[0].name, "mx.example.org"));
+    assert_true(is(w->s.certificates[0].chain, "/a b"));
+    assert_true(is(w->s.certificates[0].key, "/k"));
+    assert_true(is(w->s.certificates[1].name, "xn--mller-kva.example"));
+    /* what is shown is understood */
+    assert_true(settings_show(&w->s, false, &w->out));
+    char *text = strndup(w->out.ptr, w->out.len);
+    good(w, text);
+    assert_int_equal(w->s.n_certificates, 2);
+    assert_int_equal(w->s.n_tls_no_tickets, 2);
+    free(text);
+    wrong(w, "tls_no_tickets = {imap}\n",
+          "postrider.conf:1: tls_no_tickets = \"imap\": give one of smtp, lmtp, submission, "
+          "submissions, pop3");
+    wrong(w, "certificate a.example { chain = /c }\n",
+          "postrider.conf:1: certificate \"a.example\": key is missing, the path of a file");
+    wrong(w, "certificate a.example { certificate_file = /c }\n",
+          "postrider.conf:1: there is no setting \"certificate_file\"; postrider config show lists "
+          "all");
+    wrong(w, "certificate a.example { chian = /c }\n",
+          "postrider.conf:1: there is no setting \"chian\"; did you mean \"chain\"?");
+    wrong(w, "certifcate a.example { chain = /c }\n",
+          "postrider.conf:1: there is no setting \"certifcate\"; did you mean \"certificate\"?");
+    wrong(w, "certificate \"a b\" { chain = /c key = /k }\n",
+          "postrider.conf:1: certificate \"a b\": give a host name, as in \"mail.example.org\"");
+}
+
+static void test_oauth(void **state)
+{
+    struct world *w = *state;
+    good(w, "");
+    assert_true(is(settings_oauth_url(&w->s), ""));
+    assert_int_equal(w->s.n_oauth_algorithms, 4);
+    good(w, "oauth_introspection_url = \"https://id.example.org/i\"\noauth_client_id = me\n"
+            "oauth_client_secret_file = /s\noauth_scope = \"mail.send x\"\n");
+    assert_true(is(settings_oauth_url(&w->s), "https://id.example.org/i"));
+    good(w, "oauth_jwks_url = \"http://[::1]:8080/keys\"\noauth_issuer = \"https://id\"\n"
+            "oauth_audience = mail\noauth_algorithms = {eddsa}\n");
+    assert_true(is(settings_oauth_url(&w->s), "http://[::1]:8080/keys"));
+    assert_true(is(w->s.oauth_algorithms[0], "EdDSA"));
+    assert_true(settings_show(&w->s, false, &w->out));
+    good(w, arena_cstr(&w->arena, buf_str(&w->out)));
+    assert_int_equal(w->s.n_oauth_algorithms, 1);
+    wrong(w, "oauth_introspection_url = \"http://id.example.org/i\"",
+          "postrider.conf:1: oauth_introspection_url = \"http://id.example.org/i\": give a URL, as "
+          "in "
+          "\"https://id.example.org/keys\"; http is for this machine alone");
+    wrong(w, "oauth_algorithms = {HS256}",
+          "postrider.conf:1: oauth_algorithms = \"HS256\": give one of RS256, PS256, ES256, EdDSA");
+    wrong(w, "oauth_claim = \"e mail\"",
+          "postrider.conf:1: oauth_claim = \"e mail\": give visible ASCII without blanks");
+    wrong(w, "oauth_jwks_url = \"https://id.example.org/keys\"",
+          "postrider.conf: oauth_jwks_url needs oauth_issuer and oauth_audience");
+    wrong(w, "oauth_jwks_url = \"https://id.example.org/keys\"\noauth_issuer = i",
+          "postrider.conf: oauth_jwks_url needs oauth_issuer and oauth_audience");
+    wrong(
+        w,
+        "oauth_jwks_url = \"https://id.example.org/keys\"\noauth_issuer = i\n"
+        "oauth_audience = a\noauth_introspection_url = \"https://id.example.org/i\"",
+        "postrider.conf: oauth_jwks_url and oauth_introspection_url: only one of them may be set");
+    wrong(w, "oauth_client_id = me",
+          "postrider.conf: oauth_client_id and oauth_client_secret_file need each other");
+}
+
 static void test_cross_checks(void **state)
 {
     struct world *w = *state;
@@ -232,9 +310,10 @@ static void test_cross_checks(void **state)
     wrong(w, "errors_soft = 16", "postrider.conf: errors_soft is more than errors_hard");
     wrong(w, "message_size_max = 257M",
           "postrider.conf: reserve is less than message_size_max: one message could fill the disk");
-    wrong(w, "listen_smtp = {} listen_pop3 = {}",
-          "postrider.conf: listen_smtp, listen_lmtp and listen_pop3 are all empty: there would be "
-          "nothing to do");
+    wrong(w, "listen_smtp = {} listen_pop3 = {} listen_submission = {} listen_submissions = {}",
+          "postrider.conf: listen_smtp and all other listen_… are empty: there would be nothing to "
+          "do");
+    good(w, "listen_smtp = {} listen_pop3 = {} listen_submission = {}");
     good(w, "hostname = box");
     assert_non_null(strstr(w->err.text, "has no domain")); /* a warning */
 }
@@ -298,6 +377,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mistakes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_routes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_certificates, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_oauth, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cross_checks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_show, setup, teardown),
         cmocka_unit_test_setup_teardown(test_show_json, setup, teardown),

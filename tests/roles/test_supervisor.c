@@ -204,7 +204,8 @@ static int setup(void **state)
     r->at.port = free_port();
     snprintf(r->text, sizeof r->text,
              "hostname = \"mx.example.test\"\ndata_dir = \"%s/data\"\nlisten_smtp = "
-             "{\"%s\"}\nlisten_pop3 = {}\n",
+             "{\"%s\"}\nlisten_pop3 = {}\nlisten_submission = {}\nlisten_submissions = {}\n"
+             "submit_socket = none\n",
              r->folder, netaddr_text_port(&r->at, text));
     snprintf(to.sun_path, sizeof to.sun_path, "%s/notify", r->folder);
     r->notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);

@@ -30,6 +30,7 @@ bool mta_new(struct world *w, str_t name, str_t address)
     s->fe.env.dns = mta_dns;
     s->fe.env.store = store_memory_new();
     must(s->fe.env.store != NULL);
+    must(return_path_key_make(s->fe.env.store, &s->fe.env) == STORE_OK); /* as core does */
     s->world = w;
     s->name = arena_dup(&w->arena, name);
     buf_init(&s->conf, CONF_MAX);
@@ -54,6 +55,7 @@ static void carriers_open(struct mta *s)
 static void carriers_close(struct mta *s)
 {
     carrier_free(&s->courier->carrier);
+    tables_free(s->courier->setup.tables);
     local_free(s->local);
     free(s->courier);
     free(s->local);
@@ -67,8 +69,7 @@ bool mta_start(struct mta *s)
     if (settings_parse(buf_str(&s->conf), "settings", &s->world->arena, &s->settings, &err) !=
         RC_OK)
         return wrong(s->world, "%s", err.text);
-    must(mx_init(&s->mx, &s->fe.env, &s->settings));
-    s->listener = (struct mx_listener){&s->mx, false};
+    must(mx_init(&s->mx, &s->fe.env, &s->settings, NULL));
     carriers_open(s);
     s->started = true;
     return true;
@@ -97,30 +98,30 @@ void mta_free(struct mta *s)
 struct link { /* what another server holds of it */
     struct conn base;
     struct mta *to;
-    struct mx_session *mx;
+    struct smtp_session *mx;
     struct buf out;
 };
 
-static void output_take(struct mx_session *mx, struct buf *out)
+static void output_take(struct smtp_session *mx, struct buf *out)
 {
-    str_t bytes = mx_session_ops.output(mx);
+    str_t bytes = smtp_in_ops.output(mx);
     buf_add(out, bytes);
-    mx_session_ops.sent(mx, bytes.len);
+    smtp_in_ops.sent(mx, bytes.len);
 }
 
-static void input_give(struct mta *s, struct mx_session *mx, str_t bytes, struct buf *out)
+static void input_give(struct mta *s, struct smtp_session *mx, str_t bytes, struct buf *out)
 {
-    while (bytes.len > 0 && !mx_session_ops.finished(mx)) {
-        size_t used = mx_session_ops.input(mx, bytes, s->fe.mono);
-        must(used > 0 || mx_session_ops.output(mx).len > 0);
+    while (bytes.len > 0 && !smtp_in_ops.finished(mx)) {
+        size_t used = smtp_in_ops.input(mx, bytes, s->fe.mono);
+        must(used > 0 || smtp_in_ops.output(mx).len > 0);
         bytes = str_from(bytes, used);
         output_take(mx, out);
     }
 }
 
-static struct mx_session *session_open(struct mta *s, const struct netaddr *from, struct buf *out)
+static struct smtp_session *session_open(struct mta *s, const struct netaddr *from, struct buf *out)
 {
-    struct mx_session *mx = mx_session_ops.open(&s->listener, from, &s->addr, s->fe.mono);
+    struct smtp_session *mx = smtp_in_ops.open(&s->mx.smtp, from, &s->addr, s->fe.mono);
     must(mx != NULL);
     output_take(mx, out);
     return mx;
@@ -130,7 +131,7 @@ static enum rc link_write(struct conn *c, str_t bytes, int64_t deadline_ms)
 {
     struct link *l = (struct link *)(void *)c;
     (void)deadline_ms;
-    if (l->to->world->dark || mx_session_ops.finished(l->mx))
+    if (l->to->world->dark || smtp_in_ops.finished(l->mx))
         return RC_CLOSED;
     input_give(l->to, l->mx, bytes, &l->out);
     return RC_OK;
@@ -142,7 +143,7 @@ static enum rc link_read(struct conn *c, void *to, size_t cap, size_t *got, int6
     *got = l->out.len < cap ? l->out.len : cap;
     if (l->to->world->dark)
         return RC_CLOSED;
-    if (*got == 0 && !mx_session_ops.finished(l->mx)) {
+    if (*got == 0 && !smtp_in_ops.finished(l->mx)) {
         world_pass(l->to->world, deadline_ms);
         return RC_TEMP;
     }
@@ -155,7 +156,7 @@ static enum rc link_read(struct conn *c, void *to, size_t cap, size_t *got, int6
 static void link_close(struct conn *c)
 {
     struct link *l = (struct link *)(void *)c;
-    mx_session_ops.close(l->mx);
+    smtp_in_ops.close(l->mx);
     buf_free(&l->out);
     l->to->world->connections--;
     free(l);
@@ -178,7 +179,7 @@ struct conn *mta_connect(struct mta *to, const struct netaddr *from)
 
 struct client {
     struct mta *mta;
-    struct mx_session *mx;
+    struct smtp_session *mx;
     struct buf said;
     char *reply;
     size_t cap;
@@ -228,20 +229,22 @@ static void content(struct client *c, str_t text)
 bool mta_submit(struct mta *s, const struct submission *m, char *reply, size_t cap)
 {
     struct client c = {.mta = s, .reply = reply, .cap = cap};
-    char params[100];
+    char params[500], each[500];
     bool any = false;
     reply[0] = '\0';
     buf_init(&c.said, 1 << 20);
     c.mx = session_open(s, &m->client, &c.said);
-    snprintf(params, sizeof params, " SIZE=%zu%s%s", m->content.len,
-             m->body_8bit ? " BODY=8BITMIME" : "", m->smtputf8 ? " SMTPUTF8" : "");
+    snprintf(params, sizeof params, " SIZE=%zu%s%s%s" STR_FMT, m->content.len,
+             m->body_8bit ? " BODY=8BITMIME" : "", m->smtputf8 ? " SMTPUTF8" : "",
+             m->with.len > 0 ? " " : "", STR_ARG(m->with));
+    snprintf(each, sizeof each, "%s" STR_FMT, m->each.len > 0 ? " " : "", STR_ARG(m->each));
     if (tell(&c, STR("EHLO client.test\r\n"), false) && say(&c, "MAIL FROM:", m->from, params)) {
         for (size_t i = 0; i < m->nto; i++)
-            any = say(&c, "RCPT TO:", m->to[i], "") || any;
+            any = say(&c, "RCPT TO:", m->to[i], each) || any;
         if (any && tell(&c, STR("DATA\r\n"), false))
             content(&c, m->content);
     }
-    mx_session_ops.close(c.mx);
+    smtp_in_ops.close(c.mx);
     buf_free(&c.said);
     return reply[0] != '\0';
 }

@@ -13,6 +13,11 @@
  *     domain DOMAIN [catch-all ADDRESS]
  *     account ADDRESS
  *     alias ADDRESS TARGET…
+ *     no alias ADDRESS
+ *     list ADDRESS [owner ADDRESS] [verp]
+ *         | MEMBER
+ *     table NAME KEY VALUE…            a row of an operator's table (post/table.h)
+ *     table NAME KEY                   … is taken away
  *
  *     dns NAME TYPE DATA               a record: A, AAAA, MX or CNAME
  *     dns NAME TYPE STATUS             in place of all of that name and type: NODATA, NXDOMAIN,
@@ -30,8 +35,10 @@
  *         S: [power cut]                   … it says 250, but just before that arrives the power of
  *                                          all our servers fails
  *
- *     mail from <A> to <B> <C>… [by ADDRESS] [8bitmime] [smtputf8]
- *                                      sent to the server by a client, else by 127.0.0.1
+ *     mail from <A> to <B> <C>… [by ADDRESS] [8bitmime] [smtputf8] [with PARAM] [each PARAM]
+ *                                      sent to the server by a client, else by 127.0.0.1; with
+ *                                      parameters of MAIL, and of each RCPT. <SENDER> is the sender
+ *                                      of what was last told of as taken
  *         | Subject: hello                 its content, a line; without any, a short one
  *         |*N text                         N lines
  *     answered PATTERN                 with the first refusal, else the reply to its end. Without
@@ -40,12 +47,14 @@
  *                                      after TIME ± 20 %
  *     pass TIME                        time goes on by so much, and what falls due is done
  *     operator hold|release|retry|remove|bounce DOMAIN
+ *     operator route DOMAIN ROUTE…     it goes that way (post/route.h)
+ *     etrn DOMAIN                      somebody asks for that domain's mail (RFC 1985)
  *     restart                          of all servers; or the power is back
  *
  *     tried ADDRESS… [or ADDRESS…]     all connections since the last such step, in this order, or
  *                                      in that: then each must come, with one seed or another
  *     tried nothing
- *     taken ADDRESS from <A> to <B>…   the next message that this host took
+ *     taken ADDRESS from <A> to <B>…   the next message that this host took; <A> is a pattern
  *     inbox ACCOUNT                    the next message in this mailbox
  *         | PATTERN                        one of its lines, below the one before; a folded field
  *                                          is one line

@@ -41,22 +41,38 @@ static bool mail_content(struct story *s, str_t *out)
     return ok;
 }
 
+static str_t param_add(struct story *s, str_t params, str_t one)
+{
+    return arena_fmt(&s->w->arena, STR_FMT "%s" STR_FMT, STR_ARG(params), params.len > 0 ? " " : "",
+                     STR_ARG(one));
+}
+
 static bool mail_words(struct story *s, struct submission *m, str_t *to)
 {
     size_t i = 4;
     if (s->nwords < 5 || !is(s, 1, "from") || !is(s, 3, "to") ||
         !bracketed(s, s->word[2], &m->from))
-        return grammar(s, "mail from <A> to <B>… [by ADDRESS] [8bitmime] [smtputf8]");
+        return grammar(
+            s,
+            "mail from <A> to <B>… [by ADDRESS] [8bitmime] [smtputf8] [with PARAM] [each PARAM]");
     while (i < s->nwords && str_starts(s->word[i], STR("<")))
         if (!bracketed(s, s->word[i++], &to[m->nto++]))
             return false;
+    for (size_t k = 0; k < m->nto; k++)
+        if (str_eq(to[k], STR("SENDER")))
+            to[k] = s->sender;
     for (; i < s->nwords; i++) {
         if (is(s, i, "8bitmime"))
             m->body_8bit = true;
         else if (is(s, i, "smtputf8"))
             m->smtputf8 = true;
+        else if (is(s, i, "with") && i + 1 < s->nwords)
+            m->with = param_add(s, m->with, s->word[++i]);
+        else if (is(s, i, "each") && i + 1 < s->nwords)
+            m->each = param_add(s, m->each, s->word[++i]);
         else if (!is(s, i, "by") || ++i == s->nwords || !address(s, s->word[i], &m->client))
-            return grammar(s, "mail from <A> to <B>… [by ADDRESS] [8bitmime] [smtputf8]");
+            return grammar(s, "mail from <A> to <B>… [by ADDRESS] [8bitmime] [smtputf8] [with "
+                              "PARAM] [each PARAM]");
     }
     return true;
 }
@@ -124,11 +140,25 @@ bool step_restart(struct story *s)
     return s->nwords == 1 || grammar(s, "restart");
 }
 
+static bool reroute(struct story *s)
+{
+    struct queue_filter f = {.domain = s->word[2]};
+    size_t n = 0;
+    str_t words = s->rest, ignored;
+    for (int i = 0; i < 2; i++)
+        (void)str_cut(&words, ' ', &ignored);
+    if (queue_reroute(&s->mta->fe.env, &f, words, &n) != STORE_OK)
+        return wrong(s->w, "the store did not take that");
+    return n > 0 || wrong(s->w, "there was nothing to change");
+}
+
 bool step_operator(struct story *s)
 {
     /* as enum queue_change */
     static const char *const changes[] = {"retry", "hold", "release", "remove", "bounce"};
     size_t n = 0;
+    if (is(s, 1, "route") && s->nwords > 3)
+        return reroute(s);
     for (size_t i = 0; i < sizeof changes / sizeof *changes && s->nwords == 3; i++) {
         struct queue_filter f = {.domain = s->word[2]};
         if (!is(s, 1, changes[i]))
@@ -138,5 +168,19 @@ bool step_operator(struct story *s)
             return wrong(s->w, "the store did not take that");
         return n > 0 || wrong(s->w, "there was nothing to change");
     }
-    return grammar(s, "operator hold|release|retry|remove|bounce DOMAIN");
+    return grammar(s, "operator hold|release|retry|remove|bounce DOMAIN, "
+                      "operator route DOMAIN ROUTE…");
+}
+
+/* As mx does for ETRN (post/queue.h). */
+bool step_etrn(struct story *s)
+{
+    struct store_batch b;
+    struct arena *a = &s->w->arena;
+    if (s->nwords != 2)
+        return grammar(s, "etrn DOMAIN");
+    store_batch_init(&b, QUEUE_PART, a);
+    store_put(&b, arena_fmt(a, "etrn/" STR_FMT, STR_ARG(s->word[1])), STR("1"));
+    return store_commit(s->mta->fe.env.store, &b) == STORE_OK ||
+           wrong(s->w, "the store did not take that");
 }

@@ -77,10 +77,11 @@ bool step_taken(struct story *s)
         struct taken *t = &w->taken[i];
         if (t->told || !netaddr_eq(&t->by, &by))
             continue;
-        if (!str_eq(t->from, s->word[3]) || !str_eq(t->to, to))
+        if (!wild(s->word[3], t->from) || !str_eq(t->to, to))
             return wrong(w, "what it took is from " STR_FMT " to " STR_FMT, STR_ARG(t->from),
                          STR_ARG(t->to));
         t->told = true;
+        s->sender = t->from.len > 2 ? str_of(t->from.ptr + 1, t->from.len - 2) : STR_NONE;
         return lines_fit(s, t->text);
     }
     return wrong(w, "it took nothing");

@@ -1,6 +1,9 @@
 /* story_setup.c: steps that say what there is: servers, people, names, other hosts. See story.h. */
 #include "story_steps.h"
 
+#include "post/mailing_list.h"
+#include "post/table.h"
+
 /* ---- servers ---- */
 
 bool step_seeds(struct story *s)
@@ -73,6 +76,51 @@ bool step_alias(struct story *s)
         return grammar(s, "alias ADDRESS TARGET…");
     return done(s, directory_alias_set(store(s), s->word[1], s->word + 2, s->nwords - 2, &err),
                 &err);
+}
+
+bool step_no(struct story *s)
+{
+    struct err err;
+    if (s->nwords != 3 || !is(s, 1, "alias"))
+        return grammar(s, "no alias ADDRESS");
+    return done(s, directory_alias_remove(store(s), s->word[2], &err), &err);
+}
+
+bool step_list(struct story *s)
+{
+    struct err err;
+    str_t owner = STR_NONE, line;
+    bool verp = s->nwords > 2 && is(s, s->nwords - 1, "verp");
+    size_t words = s->nwords - verp, n;
+    if (words == 4 && is(s, 2, "owner"))
+        owner = s->word[3];
+    else if (words != 2)
+        return grammar(s, "list ADDRESS [owner ADDRESS] [verp]");
+    str_t address = s->word[1];
+    if (!done(s, mailing_list_create(store(s), address, owner, verp, &err), &err))
+        return false;
+    while (block_line(s, &line)) {
+        str_t member = after_mark(line);
+        if (!str_starts(line, STR("|")))
+            return wrong(s->w, "members are written after |");
+        if (!done(s, mailing_list_add(store(s), address, &member, 1, &n, &err), &err))
+            return false;
+    }
+    return true;
+}
+
+bool step_table(struct story *s)
+{
+    struct err err;
+    enum table t;
+    if (s->nwords < 3 || !table_by_name(s->word[1], &t))
+        return grammar(s, "table NAME KEY [VALUE…]");
+    if (s->nwords == 3)
+        return done(s, table_remove(store(s), t, s->word[2], &err), &err);
+    str_t value = s->rest, ignored;
+    for (int i = 0; i < 2; i++)
+        (void)str_cut(&value, ' ', &ignored);
+    return done(s, table_set(store(s), t, s->word[2], value, &err), &err);
 }
 
 bool step_dns(struct story *s)

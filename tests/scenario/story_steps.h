@@ -19,7 +19,8 @@ struct story {
     bool restarted;
     str_t word[WORDS_MAX]; /* of this step */
     size_t nwords;
-    str_t rest; /* of its line, after the first word */
+    str_t rest;   /* of its line, after the first word */
+    str_t sender; /* of what was taken last, without <> */
 };
 
 /* ---- reading: story.c ---- */
@@ -44,6 +45,9 @@ bool step_set(struct story *s);
 bool step_domain(struct story *s);
 bool step_account(struct story *s);
 bool step_alias(struct story *s);
+bool step_no(struct story *s);
+bool step_list(struct story *s);
+bool step_table(struct story *s);
 bool step_dns(struct story *s);
 bool step_host(struct story *s);
 bool step_mail(struct story *s);
@@ -51,6 +55,7 @@ bool step_retry(struct story *s);
 bool step_pass(struct story *s);
 bool step_restart(struct story *s);
 bool step_operator(struct story *s);
+bool step_etrn(struct story *s);
 bool step_tried(struct story *s);
 bool step_taken(struct story *s);
 bool step_inbox(struct story *s);

@@ -92,7 +92,6 @@ struct mta {
     bool started;
     struct settings settings;
     struct mx mx;
-    struct mx_listener listener;
     struct courier *courier;
     struct local *local;
     struct account account[ACCOUNTS_MAX];
@@ -111,6 +110,7 @@ struct submission {
     size_t nto;
     str_t content;
     bool body_8bit, smtputf8;
+    str_t with, each; /* further parameters of MAIL, and of every RCPT; or empty */
     struct netaddr client;
 };
 /* Sends it to the server as an SMTP client does. `reply` gets the first refusal, or what the final

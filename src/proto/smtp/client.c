@@ -1,5 +1,5 @@
-/* client.c: the connection of the SMTP client engine: greeting, hello, quit, bytes in and out,
- * its end. See client.h.
+/* client.c: the connection of the SMTP client engine: bytes in and out, which step a reply belongs
+ * to, its end. See client.h.
  *
  * One reply is awaited at a time (c->await); in a pipelined group the transaction moves it on
  * from reply to reply. A reply that nothing awaits means that the two sides no longer agree on
@@ -67,6 +67,8 @@ void smtpc_sent(struct smtpc *c, size_t n)
     must(n <= c->out.len - c->out_at);
     c->out_at += n;
     if (c->out_at == c->out.len) {
+        if (c->await == AWAIT_AUTH && n > 0)
+            explicit_bzero(c->out.ptr, c->out.len); /* a password may be in it */
         buf_clear(&c->out);
         c->out_at = 0;
         if (!c->dead && c->t.write.kind != AWAIT_NONE)
@@ -78,6 +80,18 @@ void smtpc_put(struct smtpc *c, str_t s)
 {
     if (!buf_add(&c->out, s))
         smtpc_fail(c, RC_TEMP, "4.3.0", "out of memory for output");
+}
+
+void smtpc_putf(struct smtpc *c, const char *fmt, ...)
+{
+    enum { TEXT_MAX = 256 }; /* numbers and words of ours */
+    char text[TEXT_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    must(n >= 0 && n < TEXT_MAX);
+    smtpc_put(c, str_of(text, (size_t)n));
 }
 
 void smtpc_fail(struct smtpc *c, enum rc rc, const char *status, const char *fmt, ...)
@@ -98,8 +112,7 @@ void smtpc_abort(struct smtpc *c, enum rc rc, const char *status, const char *te
     smtpc_fail(c, rc, status, "%s", text);
 }
 
-/* Fails with the words of the peer, as they stand in the reader. */
-static void fail_by_reply(struct smtpc *c, const char *when)
+void smtpc_fail_by_reply(struct smtpc *c, const char *when)
 {
     const char *status =
         c->reader.status[0] != '\0' && c->reader.code / 100 != 2 ? c->reader.status : "4.3.2";
@@ -114,10 +127,13 @@ static const char *await_name(const struct smtpc *c)
     case AWAIT_GREETING: return "waiting for the greeting";
     case AWAIT_EHLO: return c->config->lmtp ? "in reply to LHLO" : "in reply to EHLO";
     case AWAIT_HELO: return "in reply to HELO";
+    case AWAIT_STARTTLS: return "in reply to STARTTLS";
+    case AWAIT_AUTH: return "in reply to AUTH";
     case AWAIT_RSET: return "in reply to RSET";
     case AWAIT_MAIL: return "in reply to MAIL FROM";
     case AWAIT_RCPT: return "in reply to RCPT TO";
     case AWAIT_DATA: return "in reply to DATA";
+    case AWAIT_CHUNK: return "in reply to BDAT";
     case AWAIT_BODY:
     case AWAIT_VOID: return "in reply to the end of the message";
     case AWAIT_QUIT: return "in reply to QUIT";
@@ -132,10 +148,13 @@ static int64_t await_ms(enum smtpc_await a)
     case AWAIT_GREETING: return SMTPC_GREETING_MS;
     case AWAIT_EHLO:
     case AWAIT_HELO: return SMTPC_HELLO_MS;
+    case AWAIT_STARTTLS: return SMTPC_STARTTLS_MS;
+    case AWAIT_AUTH: return SMTPC_AUTH_MS;
     case AWAIT_RSET: return SMTPC_RSET_MS;
     case AWAIT_MAIL: return SMTPC_MAIL_MS;
     case AWAIT_RCPT: return SMTPC_RCPT_MS;
     case AWAIT_DATA: return SMTPC_DATA_MS;
+    case AWAIT_CHUNK: return SMTPC_DATA_BLOCK_MS;
     case AWAIT_BODY:
     case AWAIT_VOID: return SMTPC_DATA_END_MS;
     case AWAIT_QUIT: return SMTPC_QUIT_MS;
@@ -162,89 +181,13 @@ void smtpc_eof(struct smtpc *c)
     smtpc_fail(c, RC_CLOSED, "4.4.2", "connection lost %s", await_name(c));
 }
 
-/* ---- greeting and hello ---- */
-
-static void greeting(struct smtpc *c, int code)
-{
-    c->await = AWAIT_NONE;
-    if (code / 100 != 2) { /* RFC 5321 3.1: 554, no SMTP service here */
-        fail_by_reply(c, "greeting");
-        return;
-    }
-    str_t name = smtpc_reader_text(&c->reader);
-    size_t at;
-    if (str_find(name, ' ', &at))
-        name = str_first(name, at);
-    str_toc(name, c->peer_name, sizeof c->peer_name);
-}
-
-static void say_hello(struct smtpc *c, str_t verb, enum smtpc_await await)
-{
-    smtpc_put(c, verb);
-    smtpc_put(c, STR(" "));
-    smtpc_put(c, c->config->hostname);
-    smtpc_put(c, STR("\r\n"));
-    c->await = await;
-}
-
-void smtpc_hello(struct smtpc *c)
-{
-    if (c->dead)
-        return;
-    must(smtpc_want(c) == SMTPC_READY);
-    c->features = (struct smtpc_features){.esmtp = true};
-    say_hello(c, c->config->lmtp ? STR("LHLO") : STR("EHLO"), AWAIT_EHLO);
-}
-
-/* One line of the reply to EHLO after its first: a keyword, perhaps with parameters. RFC 5321
- * 4.1.1.1 */
-static void feature(struct smtpc *c, str_t line)
-{
-    struct smtpc_features *f = &c->features;
-    str_t word = str_trim(line), param = STR_NONE;
-    if (str_cut(&word, ' ', &param)) {
-        str_t keyword = param;
-        param = word;
-        word = keyword;
-    }
-    if (str_ieq(word, STR("PIPELINING")))
-        f->pipelining = true;
-    else if (str_ieq(word, STR("8BITMIME")))
-        f->body_8bit = true;
-    else if (str_ieq(word, STR("SMTPUTF8")))
-        f->smtputf8 = true;
-    else if (str_ieq(word, STR("ENHANCEDSTATUSCODES")))
-        f->enhanced = true;
-    else if (str_ieq(word, STR("CHUNKING")))
-        f->chunking = true;
-    else if (str_ieq(word, STR("STARTTLS")))
-        f->starttls = true;
-    else if (str_ieq(word, STR("SIZE"))) {
-        f->size = true;
-        if (!str_u64(str_trim(param), UINT64_MAX,
-                     &f->size_max)) /* RFC 1870 3: none, or 0: no fixed maximum */
-            f->size_max = 0;
-    }
-}
-
-static void hello_reply(struct smtpc *c, int code)
-{
-    bool ehlo = c->await == AWAIT_EHLO;
-    c->await = AWAIT_NONE;
-    if (code / 100 == 2)
-        return;
-    c->features = (struct smtpc_features){0};
-    if (ehlo && code / 100 == 5 && !c->config->lmtp) /* RFC 5321 3.2: not known there: fall back */
-        say_hello(c, STR("HELO"), AWAIT_HELO);
-    else
-        fail_by_reply(c, ehlo ? "EHLO" : "HELO");
-}
+/* ---- leaving, or beginning anew ---- */
 
 void smtpc_rset(struct smtpc *c)
 {
     if (c->dead)
         return;
-    must(smtpc_want(c) == SMTPC_READY && !c->t.content);
+    must(smtpc_want(c) == SMTPC_READY && !c->t.content && c->tls != SMTPC_TLS_GRANTED);
     smtpc_put(c, STR("RSET\r\n"));
     c->t.read.kind = AWAIT_NONE;
     c->await = AWAIT_RSET;
@@ -254,7 +197,7 @@ void smtpc_quit(struct smtpc *c)
 {
     if (c->dead)
         return;
-    must(smtpc_want(c) == SMTPC_READY && !c->t.content);
+    must(smtpc_want(c) == SMTPC_READY && !c->t.content && c->tls != SMTPC_TLS_GRANTED);
     smtpc_put(c, STR("QUIT\r\n"));
     c->await = AWAIT_QUIT;
 }
@@ -265,19 +208,28 @@ static void reply(struct smtpc *c, int code)
 {
     c->replies++;
     if (code == 421 && c->await != AWAIT_QUIT) { /* RFC 5321 3.8: at any time; the peer closes */
+        c->closing = true;
         smtpc_transaction_lost(c);
-        fail_by_reply(c, "closed by the peer");
+        smtpc_fail_by_reply(c, "closed by the peer");
         return;
     }
     switch (c->await) {
-    case AWAIT_NONE: fail_by_reply(c, "a reply nobody asked for"); break;
-    case AWAIT_GREETING: greeting(c, code); break;
+    case AWAIT_NONE:
+        if (c->t.chunks > 0)
+            smtpc_chunk_reply(c, code);
+        else
+            smtpc_fail_by_reply(c, "a reply nobody asked for");
+        break;
+    case AWAIT_GREETING: smtpc_greeting(c, code); break;
     case AWAIT_EHLO:
-    case AWAIT_HELO: hello_reply(c, code); break;
+    case AWAIT_HELO: smtpc_hello_reply(c, code); break;
+    case AWAIT_STARTTLS: smtpc_starttls_reply(c, code); break;
+    case AWAIT_AUTH: smtpc_auth_reply(c, code); break;
     case AWAIT_RSET:
     case AWAIT_MAIL:
     case AWAIT_RCPT:
     case AWAIT_DATA:
+    case AWAIT_CHUNK:
     case AWAIT_BODY:
     case AWAIT_VOID: smtpc_transaction_reply(c, code); break;
     case AWAIT_QUIT: smtpc_fail(c, RC_OK, "", "closed"); break;
@@ -288,25 +240,30 @@ static void reply(struct smtpc *c, int code)
  * answered while the last wait here. */
 static bool premature(const struct smtpc *c)
 {
-    bool group = c->features.pipelining && c->t.outstanding > 0;
+    bool group = c->features.pipelining && (c->t.outstanding > 0 || c->t.chunks > 0);
     return c->out_at < c->out.len && !group && c->await != AWAIT_NONE && c->await != AWAIT_QUIT;
 }
 
 void smtpc_feed(struct smtpc *c, str_t bytes)
 {
     while (bytes.len > 0 && !c->dead) {
+        if (c->tls == SMTPC_TLS_GRANTED) { /* whoever put them there is not under TLS */
+            smtpc_fail(c, RC_TEMP, "4.7.0", "bytes came behind the reply to STARTTLS, before TLS");
+            return;
+        }
         if (premature(c)) {
             smtpc_fail(c, RC_TEMP, "4.5.0", "a reply came before its command");
             return;
         }
         str_t line;
+        c->reader.line_max = c->await == AWAIT_AUTH ? SMTPC_CHALLENGE_LINE : SMTPC_REPLY_LINE;
         unsigned before = c->reader.complete ? 0 : c->reader.lines;
         enum smtpc_read got = smtpc_reader_next(&c->reader, &bytes, &line);
         if (got == SMTPC_READ_BAD)
             smtpc_fail(c, RC_TEMP, "4.5.0", "no valid SMTP reply %s", await_name(c));
         if ((got == SMTPC_READ_LINE || got == SMTPC_READ_REPLY) && c->await == AWAIT_EHLO &&
             before > 0)
-            feature(c, line);
+            smtpc_feature(c, line);
         if (got == SMTPC_READ_REPLY)
             reply(c, c->reader.code);
     }

@@ -46,7 +46,27 @@ static bool address_ascii(str_t s)
     return true;
 }
 
-/* What concerns the message as a whole. RFC 1870 6.1, RFC 6152 3, RFC 6531 3.5 */
+/* RFC 2852 4.1.4.1: only to a server that knows it too, and only in time. */
+static bool by_fits(struct smtpc *c)
+{
+    const struct smtpc_envelope *e = &c->t.envelope;
+    const struct smtpc_features *f = &c->features;
+    if (e->by_mode != 'R')
+        return true;
+    if (e->by_s <= 0)
+        refuse_all(c, "5.4.7", STR("delivery time expired"));
+    else if (!f->deliverby)
+        refuse_all(c, "5.3.3",
+                   STR("the next server does not take messages with a deadline (DELIVERBY)"));
+    else if (e->by_s < (int64_t)f->deliverby_min_s)
+        refuse_all(c, "5.3.3",
+                   STR("the next server takes longer than the message has time (DELIVERBY)"));
+    else
+        return true;
+    return false;
+}
+
+/* What concerns the message as a whole. RFC 1870 6.1, 3030 3, 6152 3, 6531 3.5, 8689 4.2.1 */
 static bool message_fits(struct smtpc *c)
 {
     const struct smtpc_envelope *e = &c->t.envelope;
@@ -56,12 +76,17 @@ static bool message_fits(struct smtpc *c)
     else if (c->t.smtputf8 && !f->smtputf8)
         refuse_all(c, "5.6.7",
                    STR("the next server does not take internationalized mail (SMTPUTF8)"));
-    else if (e->body_8bit && !f->body_8bit)
+    else if (e->requiretls && e->reverse_path.len > 0 && (c->tls != SMTPC_TLS_ON || !f->requiretls))
+        refuse_all(c, "5.7.30",
+                   STR("the next server does not promise TLS on the whole way (REQUIRETLS)"));
+    else if (e->body_binary && !(f->binarymime && f->chunking))
+        refuse_all(c, "5.6.3", STR("the next server does not take binary content (BINARYMIME)"));
+    else if (e->body_8bit && !e->body_binary && !f->body_8bit)
         refuse_all(c, "5.6.3", STR("the next server does not take 8-bit content (8BITMIME)"));
     else if (f->size && f->size_max > 0 && e->size > f->size_max)
         refuse_all(c, "5.3.4", STR("the message is larger than the next server takes"));
     else
-        return true;
+        return by_fits(c);
     return false;
 }
 
@@ -83,7 +108,7 @@ static void check_recipients(struct smtpc *c)
 void smtpc_begin(struct smtpc *c, const struct smtpc_envelope *e)
 {
     struct transaction *t = &c->t;
-    must(c->dead || (smtpc_want(c) == SMTPC_READY && !t->content));
+    must(c->dead || (smtpc_want(c) == SMTPC_READY && !t->content && c->tls != SMTPC_TLS_GRANTED));
     transaction_reset(t);
     if (c->dead || e->n == 0)
         return;

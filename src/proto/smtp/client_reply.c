@@ -18,6 +18,7 @@ void smtpc_reader_init(struct smtpc_reader *r)
     r->lines = 0;
     r->complete = false;
     r->line_len = r->line_seen = 0;
+    r->line_max = SMTPC_REPLY_LINE;
 }
 
 bool smtpc_reader_idle(const struct smtpc_reader *r)
@@ -110,7 +111,7 @@ static enum smtpc_read take_line(struct smtpc_reader *r, str_t s, str_t *line)
 static bool keep(struct smtpc_reader *r, str_t s)
 {
     r->line_seen += s.len;
-    s = str_first(s, sizeof r->line - r->line_len);
+    s = str_first(s, r->line_max > r->line_len ? r->line_max - r->line_len : 0);
     if (s.len > 0)
         memcpy(r->line + r->line_len, s.ptr, s.len);
     r->line_len += s.len;
@@ -120,8 +121,11 @@ static bool keep(struct smtpc_reader *r, str_t s)
 enum smtpc_read smtpc_reader_next(struct smtpc_reader *r, str_t *bytes, str_t *line)
 {
     size_t lf;
-    if (r->complete)
+    if (r->complete) {
+        size_t line_max = r->line_max;
         smtpc_reader_init(r);
+        r->line_max = line_max;
+    }
     if (!str_find(*bytes, '\n', &lf)) {
         bool ok = keep(r, *bytes);
         *bytes = str_from(*bytes, bytes->len);
@@ -137,7 +141,7 @@ enum smtpc_read smtpc_reader_next(struct smtpc_reader *r, str_t *bytes, str_t *l
         s = str_of(r->line, r->line_len);
     }
     r->line_len = r->line_seen = 0;
-    s = str_first(s, SMTPC_REPLY_LINE);
+    s = str_first(s, r->line_max);
     while (s.len > 0 && s.ptr[s.len - 1] == '\r')
         s.len--;
     return take_line(r, s, line);

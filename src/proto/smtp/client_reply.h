@@ -23,8 +23,9 @@ struct smtpc_reader {
     size_t text_len;
     unsigned lines;
     bool complete; /* the next byte starts a new reply */
-    char line[SMTPC_REPLY_LINE];
+    char line[SMTPC_CHALLENGE_LINE];
     size_t line_len, line_seen; /* kept, and seen in all */
+    size_t line_max;            /* kept at most; SMTPC_REPLY_LINE unless set */
 };
 
 void smtpc_reader_init(struct smtpc_reader *r);

@@ -5,7 +5,7 @@
  * written, and `read`, the next to be answered. With PIPELINING write runs ahead (bounded by
  * GROUP and the output's watermark), without it they go hand in hand; the rest is the same code.
  * RFC 2920 3.1: every status of the group is looked at; if all recipients were refused and DATA
- * was granted all the same, a single dot ends it. */
+ * was granted all the same, a single dot ends it. The content is in client_send.c. */
 #include "proto/smtp/client_internal.h"
 
 /* Unanswered commands in a group: their replies must fit the socket buffers of both sides, or
@@ -18,7 +18,7 @@ static const struct smtpc_reply no_reply = {0};
 
 /* ---- verdicts ---- */
 
-static enum rc class_rc(int code)
+enum rc smtpc_class_rc(int code)
 {
     return code / 100 == 2 ? RC_OK : code / 100 == 5 ? RC_PERM : RC_TEMP;
 }
@@ -40,8 +40,7 @@ void smtpc_slot_done(struct slot *s, enum rc rc, const struct smtpc_reply *r)
     s->reply = *r;
 }
 
-/* The reply just read decides for all recipients that are still in the given state. */
-static void decide_all(struct smtpc *c, bool accepted_only, enum rc rc)
+void smtpc_decide_all(struct smtpc *c, bool accepted_only, enum rc rc)
 {
     struct smtpc_reply r = keep_reply(c);
     for (size_t i = 0; i < c->t.n; i++)
@@ -73,6 +72,11 @@ bool smtpc_untouched(const struct smtpc *c)
     return c->dead && c->t.n > 0 && !c->t.touched && !c->t.ended;
 }
 
+bool smtpc_put_off(const struct smtpc *c)
+{
+    return c->closing || c->t.mail_put_off;
+}
+
 /* ---- the sequence of commands ---- */
 
 size_t smtpc_next_sent(const struct transaction *t, size_t from)
@@ -94,35 +98,14 @@ static struct step step_after(const struct transaction *t, struct step s)
     return (struct step){AWAIT_NONE, 0};
 }
 
-static void put_path(struct smtpc *c, str_t command, str_t address)
-{
-    smtpc_put(c, command);
-    smtpc_put(c, address);
-    smtpc_put(c, STR(">"));
-}
-
-static void put_mail(struct smtpc *c)
-{
-    put_path(c, STR("MAIL FROM:<"), c->t.envelope.reverse_path);
-    if (c->features.size &&
-        !buf_addf(&c->out, " SIZE=%llu", (unsigned long long)c->t.envelope.size))
-        smtpc_fail(c, RC_TEMP, "4.3.0", "out of memory for output");
-    if (c->t.envelope.body_8bit)
-        smtpc_put(c, STR(" BODY=8BITMIME"));
-    if (c->t.smtputf8)
-        smtpc_put(c, STR(" SMTPUTF8"));
-    smtpc_put(c, STR("\r\n"));
-}
-
 static void put_command(struct smtpc *c, struct step s)
 {
     if (s.kind == AWAIT_RSET) {
         smtpc_put(c, STR("RSET\r\n"));
     } else if (s.kind == AWAIT_MAIL) {
-        put_mail(c);
+        smtpc_put_mail(c);
     } else if (s.kind == AWAIT_RCPT) {
-        put_path(c, STR("RCPT TO:<"), c->t.envelope.recipients[s.rcpt]);
-        smtpc_put(c, STR("\r\n"));
+        smtpc_put_rcpt(c, s.rcpt);
     } else {
         smtpc_put(c, STR("DATA\r\n"));
     }
@@ -136,24 +119,29 @@ static bool pointless(const struct transaction *t)
            (t->write.kind == AWAIT_DATA && t->outstanding == 0 && t->accepted == 0);
 }
 
+/* In place of DATA: binary content, RFC 3030 3. */
+static bool by_chunks(const struct transaction *t)
+{
+    return t->write.kind == AWAIT_DATA && t->envelope.body_binary;
+}
+
 void smtpc_transaction_fill(struct smtpc *c)
 {
     struct transaction *t = &c->t;
     size_t ahead = c->features.pipelining ? GROUP : 1;
     if (pointless(t))
         t->write.kind = AWAIT_NONE;
-    while (t->write.kind != AWAIT_NONE && t->outstanding < ahead && c->out.len < OUTPUT_WATERMARK &&
-           !c->dead) {
+    while (t->write.kind != AWAIT_NONE && !by_chunks(t) && t->outstanding < ahead &&
+           c->out.len < OUTPUT_WATERMARK && !c->dead) {
         put_command(c, t->write);
         t->outstanding++;
         t->write = step_after(t, t->write);
     }
+    if (by_chunks(t) && t->outstanding == 0) { /* nothing to be asked for: BDAT may begin */
+        t->write.kind = t->read.kind = AWAIT_NONE;
+        t->content = true;
+    }
     c->await = t->outstanding > 0 ? t->read.kind : AWAIT_NONE;
-}
-
-bool smtpc_accepting(const struct smtpc *c)
-{
-    return c->t.content && !c->dead;
 }
 
 /* ---- replies ---- */
@@ -165,7 +153,8 @@ static void mail_reply(struct smtpc *c, int code)
     /* What follows in the group is refused too, for want of a sender: its words count for
      * nothing. */
     c->t.mail_refused = true;
-    decide_all(c, false, class_rc(code));
+    c->t.mail_put_off = code / 100 == 4;
+    smtpc_decide_all(c, false, smtpc_class_rc(code));
 }
 
 /* RFC 5321 4.5.3.1.10: 552 from a server that took some recipients means "too many", which is
@@ -187,7 +176,7 @@ static void rcpt_reply(struct smtpc *c, size_t i, int code)
         return;
     }
     struct smtpc_reply r = keep_reply(c);
-    smtpc_slot_done(s, too_many(c, code) ? RC_TEMP : class_rc(code), &r);
+    smtpc_slot_done(s, too_many(c, code) ? RC_TEMP : smtpc_class_rc(code), &r);
 }
 
 static void data_reply(struct smtpc *c, int code)
@@ -195,7 +184,7 @@ static void data_reply(struct smtpc *c, int code)
     if (code / 100 == 2) {
         smtpc_fail(c, RC_TEMP, "4.5.0", "unexpected reply %d to DATA", code);
     } else if (code / 100 != 3) {
-        decide_all(c, true, class_rc(code));
+        smtpc_decide_all(c, true, smtpc_class_rc(code));
     } else if (c->t.accepted > 0) {
         c->t.content = true;
         /* RFC 2033 4.2: must not happen, and nobody knows how many replies would follow the dot */
@@ -214,7 +203,7 @@ static void body_reply(struct smtpc *c, int code)
     struct transaction *t = &c->t;
     bool failed = code / 100 != 2;
     if (!c->config->lmtp) {
-        decide_all(c, true, class_rc(code));
+        smtpc_decide_all(c, true, smtpc_class_rc(code));
         c->await = AWAIT_NONE;
         c->dirty = failed;
         return;
@@ -222,7 +211,7 @@ static void body_reply(struct smtpc *c, int code)
     while (t->slots[t->body_at].state != SLOT_ACCEPTED)
         t->body_at++;
     struct smtpc_reply r = keep_reply(c);
-    smtpc_slot_done(&t->slots[t->body_at], class_rc(code), &r);
+    smtpc_slot_done(&t->slots[t->body_at], smtpc_class_rc(code), &r);
     if (--t->accepted == 0) {
         c->await = AWAIT_NONE;
         c->dirty = failed;
@@ -235,6 +224,10 @@ void smtpc_transaction_reply(struct smtpc *c, int code)
     struct step s = t->read;
     if (code / 100 == 3 && c->await != AWAIT_DATA) {
         smtpc_fail(c, RC_TEMP, "4.5.0", "unexpected reply %d", code);
+        return;
+    }
+    if (c->await == AWAIT_CHUNK) {
+        smtpc_chunk_reply(c, code);
         return;
     }
     if (c->await == AWAIT_BODY) {
@@ -271,37 +264,5 @@ void smtpc_transaction_reply(struct smtpc *c, int code)
 void smtpc_transaction_lost(struct smtpc *c)
 {
     if (c->t.n > 0 && c->t.slots != NULL)
-        decide_all(c, false, RC_TEMP);
-}
-
-/* ---- content ---- */
-
-static bool stuffed(struct smtpc *c, enum smtpc_stuff got)
-{
-    if (got == SMTPC_STUFF_BARE)
-        smtpc_fail(c, RC_PERM, "5.6.0",
-                   "the message has a bare CR, a bare LF or a NUL, which mail cannot carry");
-    else if (got == SMTPC_STUFF_FULL)
-        smtpc_fail(c, RC_TEMP, "4.3.0", "more content than the output holds");
-    return got == SMTPC_STUFF_OK;
-}
-
-void smtpc_content(struct smtpc *c, str_t bytes)
-{
-    if (c->dead)
-        return;
-    must(c->t.content && bytes.len <= SMTPC_CONTENT_MAX);
-    (void)stuffed(c, smtpc_stuff(&c->t.line, bytes, &c->out));
-}
-
-void smtpc_end(struct smtpc *c)
-{
-    if (c->dead)
-        return;
-    must(c->t.content);
-    if (!stuffed(c, smtpc_stuff_end(c->t.line, &c->out)))
-        return;
-    c->t.content = false;
-    c->t.ended = true;
-    c->await = AWAIT_BODY;
+        smtpc_decide_all(c, false, RC_TEMP);
 }

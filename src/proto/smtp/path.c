@@ -8,8 +8,7 @@
 
 enum { LABEL_MAX = 63 }; /* RFC 1035 2.3.4 */
 
-/* RFC 5322 3.2.3 */
-static bool is_atext(char c)
+bool smtp_atext(char c)
 {
     return ascii_alpha(c) || ascii_digit(c) ||
            (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
@@ -44,7 +43,7 @@ static bool take_dot_string(str_t *rest, str_t *out)
         if (p.ptr[0] == '.' && atom) {
             p = str_from(p, 1);
             atom = false;
-        } else if (is_atext(p.ptr[0])) {
+        } else if (smtp_atext(p.ptr[0])) {
             p = str_from(p, 1);
             atom = true;
         } else if ((unsigned char)p.ptr[0] >= 0x80 && take_utf8(&p)) {

@@ -10,9 +10,12 @@
 #include "base/arena.h"
 #include "base/netaddr.h"
 
-#define SMTP_LOCAL_MAX  64  /* RFC 5321 4.5.3.1.1, octets */
+/* octets: what a path leaves. RFC 5321 4.5.3.1.1 has 64, and asks to have no limit where possible;
+ * addresses made of others (SRS, VERP, BATV) are longer. Mailboxes here have at most 64. */
+#define SMTP_LOCAL_MAX  252
 #define SMTP_DOMAIN_MAX 255 /* 4.5.3.1.2 */
 #define SMTP_PATH_MAX   256 /* 4.5.3.1.3, with the brackets */
+_Static_assert(SMTP_LOCAL_MAX + sizeof "<@d>" - 1 == SMTP_PATH_MAX, "a path with a domain");
 
 enum smtp_domain_kind { SMTP_DOMAIN_NONE, SMTP_DOMAIN_NAME, SMTP_DOMAIN_LITERAL };
 
@@ -45,6 +48,7 @@ enum smtp_path_result smtp_address_parse(str_t s, struct arena *a, struct smtp_p
 /* local@domain with the local part quoted where it must be (RFC 5321 4.1.2: Quoted-string only if
  * needed); "" for null; a literal gets its brackets back. STR_NONE if the arena is full. */
 str_t smtp_path_text(const struct smtp_path *p, struct arena *a);
+bool smtp_atext(char c);         /* may stand in an atom: RFC 5322 3.2.3 */
 bool smtp_domain_valid(str_t s); /* RFC 5321 Domain, or U-labels of RFC 6531 */
 
 #endif

@@ -37,10 +37,15 @@
 /* octets of a command line with CRLF: RFC 5321 4.5.3.1.4 asks for 512 and more with parameters */
 #define SMTPS_COMMAND_MAX 2048
 #define SMTPS_DISCARD_MAX 65536 /* of a longer line so much is read away, then the session ends */
+/* octets of AUTH and its responses with CRLF: RFC 4954 4 */
+#define SMTPS_AUTH_LINE_MAX 12288
+/* AUTH commands that may fail in a session: enough for a client that tries its mechanisms in turn */
+#define SMTPS_AUTH_FAILURES_MAX 3
 /* octets of one line of content; the RFC asks for 1000, nothing honest needs more than this */
 #define SMTPS_TEXT_LINE_MAX (1 << 20)
-/* bytes of the transaction's arena: 1000 recipients of 256 octets, twice, with room */
-#define SMTPS_TRANSACTION_MAX (1 << 20)
+/* bytes of the transaction's arena: 1000 recipients of 256 octets and their ORCPT of 500, twice,
+ * with room */
+#define SMTPS_TRANSACTION_MAX (2 << 20)
 /* waiting output from which SMTPS_FLUSH asks for it to be sent */
 #define SMTPS_FLUSH_AT   16384
 #define SMTPS_CHUNKS_MAX 16384 /* BDAT commands in one message: 50 MiB in chunks of 3 KiB */
@@ -60,6 +65,26 @@ struct smtps_config {
     /* content: each byte buys 1/floor seconds, at most idle_s ahead: slower is cut off (421
      * 4.4.2) */
     uint32_t data_floor_bps;
+    /* What is offered. A keyword that is not is unknown: its parameters are refused (555). */
+    unsigned offer;        /* set of enum smtps_offer */
+    bool auth_needed;      /* submission: MAIL before AUTH is 530 5.7.0 (RFC 6409 4.3, 4954 6) */
+    uint32_t future_max_s; /* FUTURERELEASE: longest interval (RFC 4865 4) */
+    uint32_t by_min_s;     /* DELIVERBY: least by-time for mode R (RFC 2852 4) */
+};
+enum smtps_offer {
+    SMTPS_OFFER_STARTTLS = 1 << 0, /* while smtps_tls(s) is not set */
+    SMTPS_OFFER_AUTH = 1 << 1,     /* with the mechanisms of smtps_set_mechs, if any */
+    SMTPS_OFFER_DSN = 1 << 2,
+    SMTPS_OFFER_BINARYMIME = 1 << 3,
+    SMTPS_OFFER_REQUIRETLS = 1 << 4, /* under TLS only (RFC 8689 2) */
+    SMTPS_OFFER_DELIVERBY = 1 << 5,
+    /* submission only (RFC 4865 3), and where smtps_set_wall_clock was called */
+    SMTPS_OFFER_FUTURERELEASE = 1 << 6,
+    SMTPS_OFFER_MT_PRIORITY = 1 << 7,
+    SMTPS_OFFER_LIMITS = 1 << 8, /* MAILMAX and RCPTMAX, RFC 9422 */
+    SMTPS_OFFER_ETRN = 1 << 9,
+    SMTPS_OFFER_XCLIENT = 1 << 10, /* see smtps_allow_xclient: per session */
+    SMTPS_OFFER_VRFY = 1 << 11,    /* VRFY and EXPN give SMTPS_VRFY; else 252 and 502 as before */
 };
 
 struct smtps;
@@ -81,6 +106,20 @@ enum smtps_event {
     /* the transaction ended otherwise (RSET, EHLO, too big, bad bytes, refused; smtps_why): drop
      * what was stored. Given exactly once for each accepted SMTPS_MAIL that saw no SMTPS_END */
     SMTPS_ABORT,
+    /* 220 is queued: send the output, then shake hands, then smtps_tls_started; nothing is fed
+     * meanwhile. Input that came behind STARTTLS has ended the session already. */
+    SMTPS_STARTTLS,
+    /* (reply) AUTH: smtps_auth_mech and smtps_auth_response (decoded; NULL ptr: no initial response,
+     * "=" is an empty one). Answer by smtps_auth_challenge (then SMTPS_AUTH_RESPONSE follows), or by
+     * smtps_reply: 235 is success, anything else failure. */
+    SMTPS_AUTH,
+    SMTPS_AUTH_RESPONSE, /* (reply, likewise) smtps_auth_response; `*` was answered by the engine: */
+    /* the exchange is over (`*`, bad base64, line too long): forget it. Not given when the session
+     * ends in the middle of one: then comes SMTPS_CLOSE */
+    SMTPS_AUTH_CANCEL,
+    SMTPS_ETRN,    /* (reply) smtps_argument: the node name as given (RFC 1985) */
+    SMTPS_XCLIENT, /* (reply: 220 to go on as new) smtps_xclient; all state is then reset */
+    SMTPS_VRFY,    /* (reply) smtps_argument; smtps_is_expn */
     /* once: the session is over (QUIT, errors, timeout; smtps_why): send the output, then close */
     SMTPS_CLOSE,
 };
@@ -89,7 +128,32 @@ struct smtps_mail_params {
     bool body_8bit; /* BODY=8BITMIME */
     bool smtputf8;
     bool has_size;
-    uint64_t size; /* SIZE= as declared */
+    uint64_t size;    /* SIZE= as declared */
+    bool body_binary; /* BODY=BINARYMIME (RFC 3030): then only BDAT, and any byte is content */
+    bool requiretls;  /* RFC 8689 */
+    enum { SMTPS_RET_ANY, SMTPS_RET_FULL, SMTPS_RET_HDRS } ret; /* RFC 3461 4.3 */
+    str_t envid; /* RFC 3461 4.4, xtext decoded, printable; "" if none */
+    /* RFC 2852 4.1: seconds from now (may be <= 0 for N), mode 'N', 'R', or 0: not given; trace */
+    int64_t by_s;
+    char by_mode;
+    bool by_trace;
+    int64_t hold_for_s;    /* RFC 4865: HOLDFOR, or 0 */
+    int64_t hold_until_ms; /* HOLDUNTIL as wall-clock ms, or 0 */
+    int8_t priority;       /* RFC 6710, -9 … 9 */
+    bool has_priority;
+    str_t auth; /* RFC 4954 5: AUTH=, decoded; "<>" for AUTH=<>; ptr NULL: not given */
+};
+
+struct smtps_rcpt_params {               /* RFC 3461 4.1, 4.2 */
+    bool never, success, failure, delay; /* NOTIFY; all false: not given */
+    str_t orcpt;                         /* "rfc822;user@example.org", xtext decoded; or "" */
+};
+
+/* XCLIENT as Postfix documents it; ptr NULL: not given; empty: [UNAVAILABLE] or [TEMPUNAVAIL].
+ * Decoded and printable; addresses without the prefix IPV6: as netaddr_parse takes them; ports are
+ * 0 to 65535. Valid during the event. */
+struct smtps_xclient {
+    str_t name, addr, port, proto, helo, login, destaddr, destport;
 };
 
 /* config is borrowed; NULL: no memory. Greeting queued. */
@@ -114,6 +178,36 @@ void smtps_expire(struct smtps *s, int64_t now_ms); /* the deadline has passed: 
 void smtps_eof(struct smtps *s);
 /* hold the output so long (tarpit after errors_soft); 0 mostly */
 int64_t smtps_delay_ms(const struct smtps *s);
+
+/* ---- TLS and AUTH ---- */
+
+/* The connection is encrypted: forgets everything that was said before (RFC 3207 4.2): hello, AUTH,
+ * transaction. Also to be called before the greeting is sent where TLS was there from the start. */
+void smtps_tls_started(struct smtps *s, int64_t now_ms);
+bool smtps_tls(const struct smtps *s);
+/* The mechanisms offered from now on, by blanks ("PLAIN LOGIN SCRAM-SHA-256"), borrowed; "": AUTH is
+ * not offered. Which are allowed depends on TLS and on the client's address: the owner's policy. */
+void smtps_set_mechs(struct smtps *s, str_t mechs);
+/* 334, encoded here; at most SMTPS_AUTH_LINE_MAX / 2 bytes. May come back in the next call as
+ * SMTPS_AUTH_RESPONSE. */
+void smtps_auth_challenge(struct smtps *s, str_t challenge);
+bool smtps_authenticated(const struct smtps *s); /* after 235 or smtps_authenticate */
+/* Who the client is was learned otherwise (XCLIENT's LOGIN after its 220, a socket's credentials):
+ * as after 235. Forgotten by TLS and XCLIENT. */
+void smtps_authenticate(struct smtps *s);
+/* Wall clock minus the now_ms of smtps_feed: for the dates of FUTURERELEASE, which is offered only
+ * if this was called. */
+void smtps_set_wall_clock(struct smtps *s, int64_t wall_minus_now_ms);
+/* This client (its address is trusted) may use XCLIENT; offered if the config offers it. */
+void smtps_allow_xclient(struct smtps *s);
+/* Under stress (server_stressed): idle_s and error limits as given, from now on. */
+void smtps_hurry(struct smtps *s, uint32_t idle_s, uint32_t errors_hard);
+str_t smtps_auth_mech(const struct smtps *s);
+str_t smtps_auth_response(const struct smtps *s);
+str_t smtps_argument(const struct smtps *s); /* of ETRN, VRFY, EXPN */
+bool smtps_is_expn(const struct smtps *s);
+const struct smtps_xclient *smtps_xclient(const struct smtps *s);
+const struct smtps_rcpt_params *smtps_rcpt_params(const struct smtps *s); /* during SMTPS_RCPT */
 
 /* What the client said. Sender and parameters are valid to the end of the transaction, the
  * recipient during its event, helo until the next hello. */

@@ -17,6 +17,8 @@
  * size_max. From then on nothing is given to the owner, and reading goes on to the true end, where
  * the verdict is said: the client is never out of step with us about where its message ends.
  *
+ * Under BODY=BINARYMIME (RFC 3030 3; only BDAT then) any byte is content and nothing is looked at.
+ *
  * A refused chunk (BDAT) is read away too (RFC 3030 2), and the transaction stays refused until
  * BDAT LAST or RSET, so that each pipelined chunk gets its reply, and in LMTP the last one gets one
  * for each recipient (RFC 2033 4.3). */
@@ -120,8 +122,15 @@ static bool take_content(struct smtps *s, str_t *in, bool dots)
 {
     struct transaction *t = &s->t;
     str_t before = *in;
-    bool ended = scan(t, in, dots, &s->content);
-    if (t->verdict != &bad_bytes && memchr(before.ptr, '\0', before.len - in->len) != NULL)
+    bool ended = false;
+    if (t->params->body_binary) { /* RFC 3030 3: all bits of each octet are kept */
+        s->content = *in;
+        *in = str_from(*in, in->len);
+    } else {
+        ended = scan(t, in, dots, &s->content);
+    }
+    if (!t->params->body_binary && t->verdict != &bad_bytes &&
+        memchr(before.ptr, '\0', before.len - in->len) != NULL)
         refuse(t, &bad_bytes);
     t->size += s->content.len;
     if (t->size > s->config->size_max)
@@ -246,9 +255,13 @@ enum smtps_event smtps_content_next(struct smtps *s)
 enum smtps_event smtps_cmd_data(struct smtps *s, str_t arg)
 {
     (void)arg;
-    if (s->state == ST_RCPT) {
+    if (s->state == ST_RCPT && !s->t.params->body_binary) {
         s->await = AWAIT_DATA;
         return SMTPS_DATA;
+    }
+    if (s->state == ST_RCPT) {
+        smtps_fault(s, 503, "5.5.1", "BODY=BINARYMIME needs BDAT"); /* RFC 3030 3 */
+        return SMTPS_IDLE;
     }
     /* RFC 5321 3.3: 503 or 554; LMTP wants 503 (RFC 2033 4.2). DATA after BDAT: RFC 3030 2. */
     if (s->state == ST_MAIL && s->t.refused > 0 && !s->config->lmtp) {

@@ -1,7 +1,6 @@
 /* server_hello.c: the greeting, and EHLO, HELO, LHLO (RFC 5321 4.1.1.1, RFC 2033 4.1). */
 #include "proto/smtp/server_internal.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 void smtps_greeting(struct smtps *s)
@@ -35,8 +34,7 @@ static bool hello(struct smtps *s, str_t arg, bool esmtp)
     }
     char *copy = malloc(name.len + 1);
     if (copy == NULL) {
-        smtps_say(s, 421, "4.3.0", "out of memory");
-        smtps_finish(s, "out of memory");
+        smtps_close_with(s, 421, "4.3.0", "out of memory", "out of memory");
         return false;
     }
     memcpy(copy, name.ptr, name.len);
@@ -49,15 +47,20 @@ static bool hello(struct smtps *s, str_t arg, bool esmtp)
     return true;
 }
 
-/* No enhanced codes in replies to hellos: RFC 2034 3. */
+void smtps_forget_hello(struct smtps *s)
+{
+    smtps_transaction_abort(s, "hello");
+    free(s->helo);
+    s->helo = NULL;
+    s->esmtp = s->authenticated = false;
+    s->state = ST_START;
+}
+
 enum smtps_event smtps_cmd_ehlo(struct smtps *s, str_t arg)
 {
     if (!hello(s, arg, true))
         return SMTPS_IDLE;
-    buf_addf(&s->out,
-             "250-" STR_FMT "\r\n250-PIPELINING\r\n250-SIZE %" PRIu64 "\r\n250-8BITMIME\r\n"
-             "250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n250-SMTPUTF8\r\n250 HELP\r\n",
-             STR_ARG(s->config->hostname), s->config->size_max);
+    smtps_say_extensions(s);
     return SMTPS_HELO;
 }
 

@@ -31,67 +31,22 @@ void smtps_transaction_abort(struct smtps *s, const char *why)
         s->reset_due = true;
 }
 
-/* Takes one "KEYWORD[=VALUE]" from the front. The values' syntax is each keyword's own. */
-static bool take_param(str_t *rest, str_t *keyword, str_t *value, bool *has_value)
+bool smtps_keep_argument(struct smtps *s, str_t arg)
 {
-    *rest = str_trim(*rest);
-    if (rest->len == 0)
-        return false;
-    str_t word = *rest;
-    if (!str_cut(rest, ' ', &word))
-        *rest = STR("");
-    *value = word;
-    *has_value = str_cut(value, '=', keyword);
-    if (!*has_value)
-        *keyword = word;
-    return true;
+    s->t.argument = arena_dup(&s->t.arena, arg);
+    if (s->t.argument.ptr == NULL)
+        smtps_say(s, 452, "4.3.0", "out of memory");
+    return s->t.argument.ptr != NULL;
 }
 
-static bool mail_param(struct smtps_mail_params *p, str_t keyword, str_t value, bool has_value,
-                       bool *body_seen)
+bool smtps_auth_lacking(struct smtps *s)
 {
-    if (str_ieq(keyword, STR("SIZE")) && !p->has_size) { /* RFC 1870 5: 1*20DIGIT */
-        p->has_size = true;
-        return str_u64(value, UINT64_MAX, &p->size);
-    }
-    if (str_ieq(keyword, STR("BODY")) && !*body_seen) { /* RFC 6152 2; BINARYMIME is not offered */
-        *body_seen = true;
-        p->body_8bit = str_ieq(value, STR("8BITMIME"));
-        return p->body_8bit || str_ieq(value, STR("7BIT"));
-    }
-    if (str_ieq(keyword, STR("SMTPUTF8")) && !p->smtputf8) { /* RFC 6531 3.4: no value */
-        p->smtputf8 = true;
-        return !has_value;
-    }
-    return false;
-}
-
-static bool known_mail_param(str_t keyword)
-{
-    return str_ieq(keyword, STR("SIZE")) || str_ieq(keyword, STR("BODY")) ||
-           str_ieq(keyword, STR("SMTPUTF8"));
-}
-
-/* True: all understood. Otherwise it has answered. */
-static bool mail_params(struct smtps *s, str_t rest, struct smtps_mail_params *p)
-{
-    str_t keyword, value;
-    bool has_value, body_seen = false;
-    while (take_param(&rest, &keyword, &value, &has_value)) {
-        if (!s->esmtp || !known_mail_param(keyword)) { /* 4.1.1.11 */
-            smtps_fault(s, 555, "5.5.4", "parameter not offered");
-            return false;
-        }
-        if (!mail_param(p, keyword, value, has_value, &body_seen)) {
-            smtps_fault(s, 501, "5.5.4", "parameter given twice or with a bad value");
-            return false;
-        }
-    }
-    if (p->size > s->config->size_max) { /* RFC 1870 6.1 */
-        smtps_fault(s, 552, "5.3.4", "message too big");
-        return false;
-    }
-    return true;
+    bool lacking = s->config->auth_needed && !s->authenticated;
+    if (lacking && s->mechs.len == 0 && !s->tls && (s->config->offer & SMTPS_OFFER_STARTTLS))
+        smtps_fault(s, 530, "5.7.0", "say STARTTLS first, then AUTH");
+    else if (lacking)
+        smtps_fault(s, 530, "5.7.0", "authentication required");
+    return lacking;
 }
 
 /* Reads `FROM:<…>` or `TO:<…>`; blanks after the colon are forgiven (old Outlooks). Answers if it
@@ -130,32 +85,34 @@ static bool take_path(struct smtps *s, str_t *arg, str_t prefix, const char *sta
 /* RFC 6531 3.5 */
 static bool utf8_refused(struct smtps *s, const struct smtp_path *p)
 {
-    if (p->utf8 && !s->t.params.smtputf8)
+    bool refused = p->utf8 && !s->t.params->smtputf8;
+    if (refused)
         smtps_fault(s, 553, "5.6.7", "a non-ASCII address needs SMTPUTF8");
-    return p->utf8 && !s->t.params.smtputf8;
+    return refused;
 }
 
 enum smtps_event smtps_cmd_mail(struct smtps *s, str_t arg)
 {
     if (s->messages >= s->config->messages_max) {
-        smtps_say(s, 421, "4.7.0", "enough messages for one connection");
-        smtps_finish(s, "too many messages");
+        smtps_close_with(s, 421, "4.7.0", "enough messages for one connection",
+                         "too many messages");
         return SMTPS_IDLE;
     }
+    if (smtps_auth_lacking(s))
+        return SMTPS_IDLE;
     s->reset_due = true; /* unless it is accepted */
     struct smtp_path *path = arena_alloc(&s->t.arena, sizeof *path);
-    struct smtps_mail_params params = {0};
-    if (path == NULL) {
+    s->t.params = arena_alloc(&s->t.arena, sizeof *s->t.params);
+    if (path == NULL || s->t.params == NULL) {
         smtps_say(s, 451, "4.3.0", "out of memory");
         return SMTPS_IDLE;
     }
-    if (!take_path(s, &arg, STR("FROM:"), "5.1.7", path) || !mail_params(s, arg, &params))
+    if (!take_path(s, &arg, STR("FROM:"), "5.1.7", path) || !smtps_take_mail_params(s, arg))
         return SMTPS_IDLE;
     if (!path->null && path->kind == SMTP_DOMAIN_NONE) { /* <postmaster> is a recipient only */
         smtps_fault(s, 501, "5.1.7", "the sender's address lacks a domain");
         return SMTPS_IDLE;
     }
-    s->t.params = params;
     if (utf8_refused(s, path))
         return SMTPS_IDLE;
     s->t.sender = path;
@@ -193,11 +150,7 @@ enum smtps_event smtps_cmd_rcpt(struct smtps *s, str_t arg)
         smtps_fault(s, 501, "5.1.3", "the recipient is empty");
         return SMTPS_IDLE;
     }
-    if (str_trim(arg).len > 0) { /* no RCPT parameter is offered */
-        smtps_fault(s, 555, "5.5.4", "parameter not offered");
-        return SMTPS_IDLE;
-    }
-    if (utf8_refused(s, path))
+    if (!smtps_take_rcpt_params(s, arg) || utf8_refused(s, path))
         return SMTPS_IDLE;
     s->t.recipient = path;
     s->await = AWAIT_RCPT;

@@ -21,6 +21,8 @@ static void clean(char *text)
 void smtps_say(struct smtps *s, int code, const char *status, const char *text)
 {
     char line[REPLY_LINE_MAX + 1];
+    if (s->shaking_hands)
+        return; /* what is not encrypted would not be understood */
     must(code >= 200 && code <= 599 && (status[0] == '\0' || status[0] - '0' == code / 100));
     int n = snprintf(line, sizeof line - 2, "%03d %s%s%s", code, status, *status ? " " : "", text);
     must(n > 0);
@@ -34,9 +36,8 @@ static void count_error(struct smtps *s)
     s->errors_all++;
     if (++s->errors > s->config->errors_soft)
         s->delayed = true;
-    if (s->errors >= s->config->errors_hard && !s->closing && s->await == AWAIT_NOTHING) {
-        smtps_say(s, 421, "4.7.0", "too many errors");
-        smtps_finish(s, "too many errors");
+    if (s->errors >= s->errors_hard && !s->closing && s->await == AWAIT_NOTHING) {
+        smtps_close_with(s, 421, "4.7.0", "too many errors", "too many errors");
     }
 }
 
@@ -54,6 +55,13 @@ void smtps_junk(struct smtps *s)
         count_error(s);
 }
 
+void smtps_close_with(struct smtps *s, int code, const char *status, const char *text,
+                      const char *why)
+{
+    smtps_say(s, code, status, text);
+    smtps_finish(s, why);
+}
+
 void smtps_finish(struct smtps *s, const char *why)
 {
     if (s->closing)
@@ -62,6 +70,22 @@ void smtps_finish(struct smtps *s, const char *why)
     smtps_transaction_abort(s, why);
     s->why = why;
     buf_free(&s->line);
+}
+
+/* Tells the part that asked. */
+static void answered(struct smtps *s, enum smtps_await asked, int code)
+{
+    switch (asked) {
+    case AWAIT_MAIL: smtps_mail_answered(s, code); break;
+    case AWAIT_RCPT: smtps_rcpt_answered(s, code); break;
+    case AWAIT_DATA: smtps_data_answered(s, code); break;
+    case AWAIT_END: smtps_end_answered(s, code); break;
+    case AWAIT_XCLIENT:
+    case AWAIT_SIMPLE: s->reset_due |= !s->t.open; break; /* the argument goes */
+    case AWAIT_AUTH:                                      /* after the error was counted */
+    case AWAIT_BDAT:
+    case AWAIT_NOTHING: break;
+    }
 }
 
 void smtps_reply(struct smtps *s, int code, const char *status, const char *fmt, ...)
@@ -78,24 +102,23 @@ void smtps_reply(struct smtps *s, int code, const char *status, const char *fmt,
         smtps_bdat_answered(s, code, status, text); /* nothing is said before the chunk was read */
         return;
     }
+    if (asked == AWAIT_XCLIENT && code == 220) {
+        smtps_xclient_accepted(s); /* says the greeting */
+        return;
+    }
     smtps_say(s, code, status, text);
-    if (asked == AWAIT_MAIL)
-        smtps_mail_answered(s, code);
-    else if (asked == AWAIT_RCPT)
-        smtps_rcpt_answered(s, code);
-    else if (asked == AWAIT_DATA)
-        smtps_data_answered(s, code);
-    else
-        smtps_end_answered(s, code);
+    answered(s, asked, code);
     if (code >= 500)
         count_error(s);
+    if (asked == AWAIT_AUTH)
+        smtps_auth_answered(s, code);
     if (code == 421 && s->await == AWAIT_NOTHING)
         smtps_finish(s, "refused");
 }
 
 void smtps_restart_deadline(struct smtps *s)
 {
-    s->deadline_ms = s->now_ms + (int64_t)s->config->idle_s * 1000;
+    s->deadline_ms = s->now_ms + (int64_t)s->idle_s * 1000;
 }
 
 int64_t smtps_deadline_ms(const struct smtps *s)
@@ -108,8 +131,7 @@ void smtps_expire(struct smtps *s, int64_t now_ms)
     s->now_ms = now_ms;
     if (s->closing)
         return;
-    smtps_say(s, 421, "4.4.2", "timeout");
-    smtps_finish(s, "timeout");
+    smtps_close_with(s, 421, "4.4.2", "timeout", "timeout");
 }
 
 void smtps_eof(struct smtps *s)

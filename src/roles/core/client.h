@@ -4,12 +4,13 @@
  *     commits.c   batches, on their way to the engine and back; the hot path
  *     reads.c     gets, scans, snapshots
  *     watches.c   who is told of what, and what happens to who does not listen
- *     logins.c    sessions, the pool that checks passwords
+ *     logins.c    sessions, logins, passwords; with login_*.c (login_impl.h)
  *     board.c     the memory all roles look at
  *     burst.c     replies gathered per channel
  *
  * A channel's struct lives until its socket is gone and nothing in the engine or the pool refers to
- * it (refs). Lock order: watch_add_lock, watch_lock, client.hint_lock; the others are taken alone.
+ * it (refs). Lock order: watch_add_lock, watch_lock, client.hint_lock; server.lock, client.lock; the
+ * others are taken alone.
  * Done and hints come from inside the engine, which may hold locks of its own then: so none of ours
  * that they take is held over a call into the engine. */
 #ifndef ROLES_CORE_CLIENT_H
@@ -60,6 +61,8 @@ struct core_server {
     struct env *env;
     struct core_board *board;
     struct login_pool *pool;
+    core_token_check *token_check;
+    void *token_user;
     pthread_mutex_t lock;
     pthread_cond_t gone; /* a channel was freed */
     struct list clients;
@@ -94,7 +97,7 @@ struct core_client {
     pthread_mutex_t lock;
     pthread_cond_t room;
     size_t commits, commit_bytes; /* in the engine */
-    struct map *sessions;         /* token -> account */
+    struct map *sessions;         /* token -> account and use: logins.c */
     bool closed;
 
     struct client_watch watches[STORE_WATCHES]; /* under server->watch_lock */
@@ -120,14 +123,18 @@ void client_reply_rc(struct channel_peer *p, uint64_t id, enum store_msg type, u
 typedef bool core_handler(struct core_client *c, struct channel_peer *p, uint64_t id,
                           str_t payload);
 core_handler core_hello, core_commit, core_get, core_scan, core_snapshot_open, core_snapshot_close,
-    core_watch, core_hint_ack, core_login, core_logout, core_set_password;
+    core_watch, core_hint_ack, core_login, core_logout, core_set_password, core_scram,
+    core_add_password, core_remove_password, core_list_passwords, core_certificate;
 
 /* reads.c */
 void client_close_snapshots(struct core_client *c);
 /* watches.c */
 void client_unwatch(struct core_client *c);
 void client_flush_hints(struct core_client *c);
-/* logins.c */
+/* logins.c, login_pool.c */
+/* What the session of this token may do; false: there is none. */
+bool client_session(struct core_client *c, const uint8_t token[static STORE_TOKEN_LEN],
+                    struct grant *out);
 struct login_pool *login_pool_new(struct core_server *cs);
 void login_pool_free(struct login_pool *p); /* answers what waits with "try later" */
 /* board.c */

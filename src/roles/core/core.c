@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "post/return_path.h"
 #include "roles/core/admin.h"
 #include "roles/core/server.h"
+#include "roles/core/token_ask.h"
 #include "roles/log.h"
 #include "store/engines.h"
 
@@ -94,6 +96,15 @@ static int run(struct role *r, struct store *engine)
         log_event("core", STR_NONE, "failed", log_cstr("reason", err.text), log_end);
         return EXIT_FAILURE;
     }
+    core_server_settings(cs, r->settings);
+    struct token_ask *tokens =
+        r->courier != NULL ? token_ask_new(&r->env, r->settings, r->courier) : NULL;
+    if (tokens != NULL)
+        core_server_token_check(cs, token_ask_check, tokens);
+    if (return_path_key_make(engine, &r->env) != STORE_OK)
+        log_event("core", STR_NONE, "no-hmac-key",
+                  log_cstr("advice", "mail that is sent on keeps its sender until the next start"),
+                  log_end);
     core_server_gather(cs);
     store_lmdb_set_flush(engine, on_flush, NULL);
     open_doors(cs);
@@ -105,6 +116,7 @@ static int run(struct role *r, struct store *engine)
         admin_stop(admins[i]);
     close_doors();
     core_server_free(cs);
+    token_ask_free(tokens);
     return EXIT_SUCCESS;
 }
 

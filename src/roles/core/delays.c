@@ -7,7 +7,7 @@ enum { V6_NETWORK = 8, V4 = 4 }; /* bytes that count */
 
 static bool exempt(const struct netaddr *from)
 {
-    return from->family == NETADDR_NONE || netaddr_loopback(from);
+    return from->family == NETADDR_NONE || from->family == NETADDR_UNIX || netaddr_loopback(from);
 }
 
 static uint64_t who(const struct delays *d, const struct netaddr *from)

@@ -30,6 +30,15 @@
         .kind = PART_USER, .id = PART_ID_ANY, .prefix = STR(p), .rights = (r), .anchor = STR(a), \
         .anchor_end = STR(e)                                                                     \
     }
+#define RELAY_SECRET(r)                                             \
+    {                                                               \
+        .kind = PART_SECRET, .prefix = STR("relay/"), .rights = (r) \
+    }
+/* The key of return paths: post/return_path.h. Core makes it; nobody writes it. */
+#define HMAC_KEY                                                            \
+    {                                                                       \
+        .kind = PART_SECRET, .prefix = STR("hmac/key"), .rights = RIGHT_GET \
+    }
 #define OWN(p, r)                                                             \
     {                                                                         \
         .kind = PART_USER, .id = PART_ID_OWN, .prefix = STR(p), .rights = (r) \
@@ -39,6 +48,7 @@
 
 /* mx: looks recipients up, puts messages in, takes back what it has not finished, reads nothing. */
 static const struct permission mx_rows[] = {
+    DIRECTORY("tab/", READ), /* post/table.h */
     DIRECTORY("dom/", RIGHT_GET),
     DIRECTORY("addr/", RIGHT_GET),
     DIRECTORY("first/domain", RIGHT_GET), /* <postmaster> without a domain */
@@ -49,22 +59,42 @@ static const struct permission mx_rows[] = {
     QUEUE_IF_NEW("c/", RIGHT_DELETE, "m/"),
     QUEUE_IF_NEW("dr/", RIGHT_CREATE, "m/"),
     QUEUE_IF_NEW("dl/", RIGHT_CREATE, "m/"),
+    QUEUE("etrn/", RIGHT_WRITE), /* asks courier to try a domain now: post/queue.h */
+    HMAC_KEY,
+};
+
+/* user: before anybody has logged in it can ask whether an address is one of ours, as mx can for
+ * everybody; it can list none. */
+static const struct permission user_rows[] = {
+    DIRECTORY("dom/", RIGHT_GET),
+    DIRECTORY("addr/", RIGHT_GET),
+    DIRECTORY("first/domain", RIGHT_GET),
+    DIRECTORY("acct/", RIGHT_KEYS),
+    DIRECTORY("tab/", RIGHT_GET | RIGHT_KEYS),
 };
 
 /* courier: deliveries to other servers, bounces, the sweep of the queue. */
 static const struct permission courier_rows[] = {
+    DIRECTORY("tab/", READ | RIGHT_WATCH), /* post/table.h */
     QUEUE("m/", READ | CHANGE),
     QUEUE("c/", READ | CHANGE),
     QUEUE("dr/", READ | CHANGE | RIGHT_WATCH),
     QUEUE("dl/", READ | CHANGE),
     QUEUE("t/", READ | CHANGE),
     QUEUE("lease/courier", RIGHT_GET | RIGHT_COUNT),
+    QUEUE("etrn/", RIGHT_GET | RIGHT_KEYS | RIGHT_DELETE | RIGHT_WATCH),
+    QUEUE("b/", READ | CHANGE),               /* why destinations wait: post/queue_wait.h */
+    QUEUE("s/", READ | CHANGE | RIGHT_WATCH), /* addresses that do not exist: queue_suppress.h */
+    RELAY_SECRET(RIGHT_GET),                  /* what it says at AUTH to a smarthost */
 };
 
 /* local: expands addresses, puts mail into mailboxes, reads none there. It sweeps the marks of
  * deliveries, but only those whose content (its first chunk) the owner has removed: as long as a
  * mark stands, nothing it stands for can be changed. */
 static const struct permission local_rows[] = {
+    HMAC_KEY,
+    DIRECTORY("list/", RIGHT_KEYS),
+    DIRECTORY("tab/", READ), /* post/table.h */
     DIRECTORY("dom/", RIGHT_GET),
     DIRECTORY("addr/", RIGHT_GET),
     DIRECTORY("first/domain", RIGHT_GET),
@@ -90,10 +120,30 @@ static const struct permission session_rows[] = {
     OWN("uid/", READ | RIGHT_COUNT), OWN("modseq", READ | RIGHT_COUNT),
 };
 
-/* The command line, for the owner of the data folder. Hashes and keys are not read by anybody. */
+/* A person who has logged in to send mail: as mx, and counts what they send. Nothing can be read of
+ * what is in the queue, and nothing of a mailbox. That the message says whose it is (its `account`) is
+ * up to the role: core looks into no record. */
+static const struct permission sender_rows[] = {
+    DIRECTORY("dom/", RIGHT_GET),
+    DIRECTORY("addr/", RIGHT_GET),
+    DIRECTORY("first/domain", RIGHT_GET),
+    DIRECTORY("acct/", RIGHT_KEYS),
+    DIRECTORY("tab/", RIGHT_GET | RIGHT_KEYS),
+    QUEUE("m/", RIGHT_CREATE),
+    QUEUE("c/", RIGHT_CREATE),
+    QUEUE_IF_NEW("c/", RIGHT_DELETE, "m/"),
+    QUEUE_IF_NEW("dr/", RIGHT_CREATE, "m/"),
+    QUEUE_IF_NEW("dl/", RIGHT_CREATE, "m/"),
+    OWN("rate/", READ | RIGHT_COUNT | RIGHT_DELETE),
+    HMAC_KEY,
+};
+
+/* The command line, for the owner of the data folder. Hashes and keys are not read by anybody;
+ * passwords for smarthosts are written here, and read by courier alone. */
 static const struct permission admin_rows[] = {
     {.kind = PART_NODE, .rights = READ},
     DIRECTORY("", ALL),
+    RELAY_SECRET(CHANGE | RIGHT_KEYS),
     QUEUE("", ALL),
     {.kind = PART_USER, .id = PART_ID_ANY, .rights = ALL & ~(unsigned)RIGHT_WATCH},
 };
@@ -103,7 +153,8 @@ static const struct permission admin_rows[] = {
 enum { ROLE_CLIENTS = 4, ADMIN_CLIENTS = 32 };
 
 static const struct permissions mx = {.name = "mx", ROWS(mx_rows), .clients_max = ROLE_CLIENTS};
-static const struct permissions user = {.name = "user", .login = true, .clients_max = ROLE_CLIENTS};
+static const struct permissions user = {
+    .name = "user", ROWS(user_rows), .login = true, .clients_max = ROLE_CLIENTS};
 static const struct permissions courier = {
     .name = "courier", ROWS(courier_rows), .clients_max = ROLE_CLIENTS};
 static const struct permissions local = {
@@ -111,6 +162,7 @@ static const struct permissions local = {
 static const struct permissions admin = {
     .name = "admin", ROWS(admin_rows), .set_password = true, .clients_max = ADMIN_CLIENTS};
 const struct permissions permissions_session = {.name = "session", ROWS(session_rows)};
+const struct permissions permissions_sender = {.name = "sender", ROWS(sender_rows)};
 
 const struct permissions *permissions_of(enum role_id peer)
 {

@@ -65,7 +65,8 @@ struct grant {
 /* `peer` as in core_serve: ROLE_COUNT is the command line. NULL: this role has no business with
  * core. */
 const struct permissions *permissions_of(enum role_id peer);
-extern const struct permissions permissions_session;
+/* A person who has logged in to read their mail, and one who has to send some. */
+extern const struct permissions permissions_session, permissions_sender;
 
 /* The row that grants all of `rights` on the key; NULL: none. */
 const struct permission *permissions_key(const struct grant *g, part_t part, str_t key,

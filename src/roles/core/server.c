@@ -33,6 +33,11 @@ static core_handler *const handlers[] = {
     [STORE_MSG_LOGIN] = core_login,
     [STORE_MSG_LOGOUT] = core_logout,
     [STORE_MSG_SET_PASSWORD] = core_set_password,
+    [STORE_MSG_SCRAM] = core_scram,
+    [STORE_MSG_ADD_PASSWORD] = core_add_password,
+    [STORE_MSG_REMOVE_PASSWORD] = core_remove_password,
+    [STORE_MSG_LIST_PASSWORDS] = core_list_passwords,
+    [STORE_MSG_CERTIFICATE] = core_certificate,
 };
 
 static void log_offence(struct core_client *c, const char *event, const char *what, part_t part,
@@ -124,12 +129,7 @@ bool client_grant(struct core_client *c, const struct store_head *h, struct gran
     *out = (struct grant){.table = c->table};
     if (!h->has_token)
         return true;
-    pthread_mutex_lock(&c->lock);
-    void *account =
-        c->sessions != NULL ? map_get(c->sessions, str_of(h->token, STORE_TOKEN_LEN)) : NULL;
-    pthread_mutex_unlock(&c->lock);
-    *out = (struct grant){.table = &permissions_session, .account = (uint64_t)(uintptr_t)account};
-    return account != NULL;
+    return client_session(c, h->token, out);
 }
 
 /* ---- channels ---- */

@@ -4,14 +4,15 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
+#include "roles/courier/token_check.h"
 #include "roles/role.h"
 
 enum { SWEEP_PAUSE_MS = 5000 };
 
 bool courier_init(struct courier *c, struct env *env, const struct settings *set)
 {
-    *c = (struct courier){0};
-    return carrier_init(&c->carrier, env, set, false, courier_deliver);
+    *c = (struct courier){.setup = {.env = env, .set = set, .tables = tables_new(env)}};
+    return c->setup.tables != NULL && carrier_init(&c->carrier, env, set, false, courier_deliver);
 }
 
 static void *sweeper(void *user)
@@ -33,6 +34,12 @@ int role_courier(struct role *r)
     c = malloc(sizeof *c);
     if (c == NULL || !courier_init(c, &r->env, r->settings))
         return EX_OSERR;
+    if (r->tls != NULL && (c->setup.tls = tls_client_new(r->tls)) == NULL)
+        return EX_OSERR;
+    if (!token_check_start(&r->env, r->settings, r->tls))
+        return EX_OSERR;
     c->carrier.beside = sweeper;
-    return carrier_run(&c->carrier, r, r->settings->courier_threads);
+    int status = carrier_run(&c->carrier, r, r->settings->courier_threads);
+    token_check_stop();
+    return status;
 }

@@ -14,6 +14,7 @@
 #ifndef ROLES_COURIER_COURIER_H
 #define ROLES_COURIER_COURIER_H
 
+#include "roles/courier/attempt.h"
 #include "roles/delivery/carrier.h"
 
 #define COURIER_PER_CONNECTION 100 /* messages; then others have their turn */
@@ -28,6 +29,7 @@ struct sweep {
 struct courier {
     struct carrier carrier; /* first: workers are given it */
     struct sweep sweep;
+    struct attempt_setup setup; /* .tls: NULL until there is a vault (role_courier) */
 };
 
 /* False: no memory. Then carrier_attach; then, without threads, carrier_step. */

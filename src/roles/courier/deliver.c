@@ -2,7 +2,9 @@
  *
  * Two jobs take turns: the outcome of one is on its way to the disk while the other is sent, up to
  * its final dot. */
-#include "roles/courier/attempt.h"
+#include <stdio.h>
+
+#include "proto/smtp/client.h"
 #include "roles/courier/courier.h"
 #include "roles/delivery/job.h"
 
@@ -10,12 +12,17 @@ enum { LATER_STOPPED_MS = 60000, LATER_ABANDONED_MS = 1000 };
 
 struct run {
     struct carrier *c;
+    const struct attempt_setup *setup;
     struct schedule_dest *dest;
     struct attempt *attempt; /* the open connection, or NULL */
     unsigned on_connection;  /* messages sent over it */
-    bool unreachable;        /* it could not be opened: `err` is for all that is due there */
+    /* It could not be opened: `err` is for all that is due there under the same conditions. */
+    bool unreachable;
+    struct attempt_target failed; /* in failed_words */
+    struct arena failed_words;
     struct err err;
-    bool over; /* no further message */
+    bool suspended; /* nothing is to be sent there */
+    bool over;      /* no further message */
     struct job job[2];
     unsigned turn;
     struct arena arena; /* the attempt's: as long as the connection */
@@ -35,22 +42,41 @@ static struct job *previous(struct run *r)
     return &r->job[1 - r->turn];
 }
 
-static bool dial(struct run *r)
+static void keep_failure(struct run *r, const struct attempt_target *to)
 {
-    if (r->attempt != NULL)
-        return true;
-    if (!r->unreachable) {
-        enum rc rc = attempt_open(r->c->env, r->c->set, schedule_dest_domain(r->dest), &r->arena,
-                                  &r->attempt, &r->err);
-        if (rc == RC_OK)
-            return true;
-        r->attempt = NULL;
-        r->unreachable = true;
-        r->err.rc = rc;
-        if (rc != RC_PERM)
-            agenda_bad(&r->c->agenda, r->dest);
-    }
-    return false;
+    arena_reset(&r->failed_words);
+    r->failed = *to;
+    r->failed.domain = arena_dup(&r->failed_words, to->domain);
+    r->failed.via = arena_dup(&r->failed_words, to->via);
+    r->unreachable = !r->failed_words.failed;
+}
+
+/* Which host it is becomes known here: it may be one to be left alone. */
+static bool hook_site(void *user, str_t host)
+{
+    struct run *r = user;
+    agenda_site(&r->c->agenda, r->dest, host);
+    r->suspended = agenda_suspended(&r->c->agenda, r->dest);
+    return !r->suspended;
+}
+
+/* RC_OK: r->attempt is open for it. */
+static enum rc dial(struct run *r, const struct attempt_target *to)
+{
+    if (r->attempt != NULL && attempt_fits(r->attempt, to))
+        return RC_OK;
+    if (r->unreachable && attempt_target_same(&r->failed, to))
+        return r->err.rc;
+    hang_up(r);
+    enum rc rc = attempt_open(r->setup, to, hook_site, r, &r->arena, &r->attempt, &r->err);
+    if (rc == RC_OK || r->suspended)
+        return rc;
+    r->attempt = NULL;
+    r->err.rc = rc == RC_PERM ? RC_PERM : RC_TEMP;
+    keep_failure(r, to);
+    if (rc != RC_PERM && !to->requiretls) /* what one message demands is nobody else's matter */
+        agenda_back_off(&r->c->agenda, r->dest, str_c(r->err.text));
+    return r->err.rc;
 }
 
 /* ---- what attempt_send asks back ---- */
@@ -95,6 +121,16 @@ static bool any_ok(const struct job *j)
     return false;
 }
 
+/* 421, or 4xx before any recipient was named: it is the whole destination that waits. */
+static void put_off(struct run *r, const struct job *j)
+{
+    char text[SMTPC_REPLY_LINE];
+    snprintf(text, sizeof text, STR_FMT ": %d " STR_FMT, STR_ARG(attempt_host(r->attempt)),
+             j->verdicts[0].code, STR_ARG(str_first(j->verdicts[0].text, 400)));
+    agenda_back_off(&r->c->agenda, r->dest, str_c(text));
+    r->over = true;
+}
+
 static void send_once(struct run *r, struct job *j)
 {
     struct hook h = {r, j};
@@ -103,6 +139,9 @@ static void send_once(struct run *r, struct job *j)
     r->on_connection++;
     j->host = arena_dup(&j->arena, attempt_host(r->attempt));
     j->addr = arena_dup(&j->arena, str_c(netaddr_text_port(attempt_addr(r->attempt), addr)));
+    j->tls = arena_dup(&j->arena, attempt_tls(r->attempt));
+    if (attempt_put_off(r->attempt) && !any_ok(j))
+        put_off(r, j);
     if (!attempt_usable(r->attempt))
         hang_up(r);
 }
@@ -110,20 +149,26 @@ static void send_once(struct run *r, struct job *j)
 /* Sends it, and feeds back what that says of the destination. */
 static void send_message(struct run *r, struct job *j)
 {
-    /* dials again by itself if an idle connection turns out to be closed */
-    if (dial(r))
-        send_once(r, j);
-    if (r->unreachable) {
-        job_verdict_all(j, r->err.rc == RC_PERM ? RC_PERM : RC_TEMP, r->err.status,
-                        str_c(r->err.text));
+    struct attempt_target to;
+    struct err err;
+    enum rc rc = attempt_target_of(r->setup, &j->m, &j->d, &j->arena, &to, &err);
+    if (rc != RC_OK) { /* a table of ours, nothing of theirs */
+        job_verdict_all(j, rc, err.status, arena_dup(&j->arena, str_c(err.text)));
         return;
     }
+    rc = dial(r, &to);
+    if (rc != RC_OK) {
+        job_verdict_all(j, rc, r->err.status, str_c(r->err.text));
+        return;
+    }
+    /* dials again by itself if an idle connection turns out to be closed */
+    send_once(r, j);
     if (j->content_lost)
         job_verdict_lost(j);
     if (any_ok(j)) {
         agenda_good(&r->c->agenda, r->dest);
     } else if (all_closed(j)) {
-        agenda_bad(&r->c->agenda, r->dest);
+        agenda_back_off(&r->c->agenda, r->dest, j->verdicts[0].text);
         r->over = true;
     }
 }
@@ -144,6 +189,11 @@ static void one(struct run *r, struct job *j)
     }
     if (!j->content_lost)
         send_message(r, j);
+    if (r->suspended) {
+        agenda_later(g, j->entry, AGENDA_SUSPENDED_MS);
+        r->over = true;
+        return;
+    }
     if (j->abandoned || (agenda_stopping(g) && !any_ok(j))) {
         agenda_later(g, j->entry, LATER_ABANDONED_MS);
         r->over = true;
@@ -167,10 +217,15 @@ static bool next_entry(struct run *r, struct schedule_entry *e)
 
 void courier_deliver(void *user, struct schedule_dest *d, struct schedule_entry first)
 {
-    enum { ATTEMPT_ARENA_MAX = 1 << 20 }; /* routes, hosts, addresses, a session's buffers */
+    enum {
+        ATTEMPT_ARENA_MAX = 1 << 20,  /* routes, hosts, addresses, a session's buffers */
+        FAILED_WORDS_MAX = 16 * 1024, /* a domain and a route */
+    };
     struct carrier *c = user;
-    struct run r = {.c = c, .dest = d};
+    const struct courier *courier = user; /* the carrier is its first member */
+    struct run r = {.c = c, .setup = &courier->setup, .dest = d};
     arena_init(&r.arena, ATTEMPT_ARENA_MAX);
+    arena_init(&r.failed_words, FAILED_WORDS_MAX);
     job_init(&r.job[0], c);
     job_init(&r.job[1], c);
     struct schedule_entry e = first;
@@ -185,4 +240,5 @@ void courier_deliver(void *user, struct schedule_dest *d, struct schedule_entry 
     job_free(&r.job[0]);
     job_free(&r.job[1]);
     arena_free(&r.arena);
+    arena_free(&r.failed_words);
 }

@@ -3,9 +3,7 @@
 
 #include <stdlib.h>
 
-#include "mail/domain.h"
-
-enum { SMTP_PORT = 25 };
+enum { SMTP_PORT = 25, LMTP_PORT = 24 /* RFC 2033 5: never 25 */ };
 
 /* ---- DNS with one budget of time ---- */
 
@@ -20,19 +18,7 @@ static void ask(struct mx_lookup *l, str_t name, enum dns_type type, struct dns_
     l->left_ms -= l->env->mono_ms(l->env) - start;
 }
 
-/* ---- routes and literals ---- */
-
-static const struct settings_route *route_for(const struct settings *set, str_t domain)
-{
-    const struct settings_route *smarthost = NULL;
-    for (size_t i = 0; i < set->n_routes; i++) {
-        if (str_ieq(set->routes[i].domain, domain))
-            return &set->routes[i];
-        if (str_eq(set->routes[i].domain, STR("*")) && smarthost == NULL)
-            smarthost = &set->routes[i];
-    }
-    return smarthost;
-}
+/* ---- literals ---- */
 
 /* "[192.0.2.1]", "[IPv6:2001:db8::1]" (RFC 5321 4.1.3); without brackets too, for no domain
  * looks so. */
@@ -148,6 +134,7 @@ static enum rc look_up(struct mx_lookup *l, str_t domain, struct mx_hosts *out, 
 {
     struct dns_answer a;
     ask(l, domain, DNS_MX, &a);
+    out->secure = a.secure;
     switch (a.status) {
     case DNS_OK: return from_records(l, domain, &a, out, err);
     case DNS_NODATA: /* RFC 5321 5.1: implicit MX, preference 0 */
@@ -164,21 +151,26 @@ static enum rc look_up(struct mx_lookup *l, str_t domain, struct mx_hosts *out, 
                    dns_status_name(a.status));
 }
 
-enum rc mx_hosts_find(struct mx_lookup *l, str_t domain, struct mx_hosts *out, struct err *err)
+static uint16_t port_of(const struct mx_lookup *l, const struct route *route)
 {
-    str_t ascii;
-    *out = (struct mx_hosts){0};
-    if (!domain_to_ascii(domain, l->arena, &ascii))
-        return l->arena->failed ? err_set(err, RC_TEMP, "4.3.0", "out of memory")
-                                : err_set(err, RC_PERM, "5.1.2", STR_FMT ": no valid domain name",
-                                          STR_ARG(domain));
-    const struct settings_route *route = route_for(l->set, ascii);
-    out->route = route != NULL;
-    uint16_t port = route != NULL ? route->port : l->set->smtp_client_port;
-    out->port = port != 0 ? port : SMTP_PORT;
-    str_t name = route != NULL ? route->host : ascii;
+    if (route->port != 0)
+        return route->port;
+    if (route->kind == ROUTE_LMTP)
+        return LMTP_PORT;
+    if (route->implicit)
+        return ROUTE_SUBMISSIONS_PORT;
+    if (route->kind == ROUTE_SMTP || l->set->smtp_client_port == 0)
+        return SMTP_PORT;
+    return l->set->smtp_client_port;
+}
+
+enum rc mx_hosts_find(struct mx_lookup *l, str_t domain, const struct route *route,
+                      struct mx_hosts *out, struct err *err)
+{
     struct netaddr addr;
-    if (literal(name, &addr) || (route != NULL && !route->use_mx)) {
+    *out = (struct mx_hosts){.route = route->kind != ROUTE_MX, .port = port_of(l, route)};
+    str_t name = out->route ? route->host : domain;
+    if (literal(name, &addr) || (out->route && !route->use_mx)) {
         one_host(out, name);
         return RC_OK;
     }

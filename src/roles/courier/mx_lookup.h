@@ -15,6 +15,7 @@
 #define ROLES_COURIER_MX_LOOKUP_H
 
 #include "base/env.h"
+#include "post/route.h"
 #include "roles/settings.h"
 
 /* Hosts considered: with both families 20 lookups; no more than 5 addresses are tried anyway. */
@@ -34,10 +35,10 @@ struct mx_hosts {
     struct mx_host host[MX_HOSTS_MAX];
     size_t n;
     uint16_t port;
-    /* From the routes table: what is wrong is our own configuration, never the recipient's
-     * address. */
+    /* Named by a route: what is wrong is our own configuration, never the recipient's address. */
     bool route;
-    bool self; /* records were left out because they name us, or are less preferred than us */
+    bool secure; /* the MX records (or that there are none) are validated by DNSSEC */
+    bool self;   /* records were left out because they name us, or are less preferred than us */
 };
 
 struct mx_addresses {
@@ -53,9 +54,9 @@ struct mx_lookup {
     int64_t left_ms; /* of MX_DNS_MS */
 };
 
-/* An internationalized domain (UTF-8) is looked up by its A-labels (RFC 6531 3.2); one that has
- * none is RC_PERM 5.1.2. */
-enum rc mx_hosts_find(struct mx_lookup *l, str_t domain, struct mx_hosts *out, struct err *err);
+/* By the route's host, or by the domain's MX (`domain` in A-labels, RFC 6531 3.2). */
+enum rc mx_hosts_find(struct mx_lookup *l, str_t domain, const struct route *route,
+                      struct mx_hosts *out, struct err *err);
 void mx_addresses_find(struct mx_lookup *l, const struct mx_host *h, uint16_t port,
                        struct mx_addresses *out);
 /* The address (with port) is one we listen on for SMTP: by itself, or any loopback address where

@@ -20,17 +20,26 @@ static void put_due(struct agenda *g, const struct queue_due *due)
         schedule_remove(g->schedule, due->id, due->n);
         return;
     }
-    int64_t delay = schedule_delay_ms(&g->policy, due->next_ms, g->env->wall_ms(g->env));
-    if (!schedule_put(g->schedule, due->id, due->n, due->domain, g->env->mono_ms(g->env) + delay))
+    struct schedule_item x = {.id = due->id,
+                              .n = due->n,
+                              .domain = due->domain,
+                              .via = due->via,
+                              .source = due->source,
+                              .priority = due->priority};
+    x.due_ms = g->env->mono_ms(g->env) +
+               schedule_delay_ms(&g->policy, due->next_ms, g->env->wall_ms(g->env));
+    if (!schedule_put(g->schedule, &x))
         g->rescan = true;
 }
 
 /* Gives a new entry to a worker that has a connection there and waits for one. */
-static void feed_lingering(struct agenda *g, str_t domain)
+static void feed_lingering(struct agenda *g, const struct queue_due *due)
 {
+    const struct schedule_dest *d =
+        g->lingering != NULL ? schedule_dest_of(g->schedule, due->id, due->n) : NULL;
     for (struct agenda_linger **l = &g->lingering; *l != NULL; l = &(*l)->next) {
         struct agenda_linger *w = *l;
-        if (!str_eq(schedule_dest_domain(w->dest), domain))
+        if (w->dest != d)
             continue;
         if (schedule_take_more(g->schedule, w->dest, g->env->mono_ms(g->env), &w->entry)) {
             w->given = true;
@@ -46,14 +55,13 @@ static void hint_unread(struct agenda *g, queue_id_t id, uint16_t n)
     if (g->n_unread == AGENDA_UNREAD_MAX)
         g->rescan = true;
     else
-        g->unread[g->n_unread++] = (struct schedule_entry){id, n};
+        g->unread[g->n_unread++] = (struct schedule_entry){.id = id, .n = n};
     pthread_cond_signal(&g->main_cond);
 }
 
 static void hint(void *user, part_t part, str_t key, str_t value, bool deleted)
 {
     struct agenda *g = user;
-    (void)part;
     queue_id_t id;
     uint16_t n;
     bool local;
@@ -61,16 +69,17 @@ static void hint(void *user, part_t part, str_t key, str_t value, bool deleted)
     pthread_mutex_lock(&g->lock);
     if (key.len == 0) {
         g->rescan = true;
+        agenda_asked_hint(g, part, key, deleted);
         pthread_cond_signal(&g->main_cond);
-    } else if (!queue_key_delivery_parse(key, &id, &n, &local)) {
-        /* no row of ours */
+    } else if (part.kind != PART_QUEUE || !queue_key_delivery_parse(key, &id, &n, &local)) {
+        agenda_asked_hint(g, part, key, deleted);
     } else if (deleted) {
         schedule_remove(g->schedule, id, n);
     } else if (!queue_due_decode(key, value, &due)) {
         hint_unread(g, id, n); /* too long for a hint */
     } else {
         put_due(g, &due);
-        feed_lingering(g, due.domain);
+        feed_lingering(g, &due);
         agenda_wake(g);
     }
     pthread_mutex_unlock(&g->lock);
@@ -136,7 +145,7 @@ static enum store_rc read_one(struct agenda *g, struct schedule_entry e)
     if (rc == STORE_OK && present && queue_due_decode(key, value, &due)) {
         pthread_mutex_lock(&g->lock);
         put_due(g, &due);
-        feed_lingering(g, due.domain);
+        feed_lingering(g, &due);
         pthread_mutex_unlock(&g->lock);
     }
     arena_free(&a);
@@ -145,7 +154,9 @@ static enum store_rc read_one(struct agenda *g, struct schedule_entry e)
 
 enum store_rc agenda_fill(struct agenda *g)
 {
-    enum store_rc rc = STORE_OK;
+    enum store_rc rc = agenda_asked_fill(g); /* first: nothing goes where it must not */
+    if (rc != STORE_OK)
+        return rc;
     pthread_mutex_lock(&g->lock);
     bool all = g->rescan;
     if (all) {
@@ -161,14 +172,13 @@ enum store_rc agenda_fill(struct agenda *g)
             g->rescan = true;
     }
     pthread_mutex_unlock(&g->lock);
-    if (!all)
-        return rc;
-    rc = scan_all(g);
-    if (rc != STORE_OK) {
-        pthread_mutex_lock(&g->lock);
-        g->rescan = true;
-        pthread_mutex_unlock(&g->lock);
-    }
+    if (all)
+        rc = scan_all(g);
+    if (rc == STORE_OK)
+        return agenda_asked_late(g, all);
+    pthread_mutex_lock(&g->lock);
+    g->rescan = g->rescan || all;
+    pthread_mutex_unlock(&g->lock);
     return rc;
 }
 
@@ -207,16 +217,41 @@ void agenda_later(struct agenda *g, struct schedule_entry e, int64_t ms)
 void agenda_good(struct agenda *g, struct schedule_dest *d)
 {
     pthread_mutex_lock(&g->lock);
-    schedule_good(g->schedule, d);
+    bool waited = schedule_good(g->schedule, d);
     agenda_wake(g); /* one more connection may be allowed now */
     pthread_mutex_unlock(&g->lock);
+    if (waited && !g->local)
+        agenda_wait_forget(g, d);
 }
 
 void agenda_bad(struct agenda *g, struct schedule_dest *d)
 {
+    agenda_back_off(g, d, STR_NONE);
+}
+
+void agenda_back_off(struct agenda *g, struct schedule_dest *d, str_t reason)
+{
     pthread_mutex_lock(&g->lock);
-    schedule_bad(g->schedule, d, g->env->mono_ms(g->env));
+    int64_t now = g->env->mono_ms(g->env);
+    int64_t until = schedule_bad(g->schedule, d, now);
     pthread_mutex_unlock(&g->lock);
+    if (!g->local)
+        agenda_wait_keep(g, d, until - now, reason);
+}
+
+void agenda_site(struct agenda *g, struct schedule_dest *d, str_t site)
+{
+    pthread_mutex_lock(&g->lock);
+    schedule_site(g->schedule, d, site, g->env->mono_ms(g->env));
+    pthread_mutex_unlock(&g->lock);
+}
+
+bool agenda_suspended(struct agenda *g, struct schedule_dest *d)
+{
+    pthread_mutex_lock(&g->lock);
+    bool suspended = schedule_suspended(d);
+    pthread_mutex_unlock(&g->lock);
+    return suspended;
 }
 
 void agenda_leave(struct agenda *g, struct schedule_dest *d)
@@ -260,8 +295,12 @@ bool agenda_init(struct agenda *g, struct env *env, const struct settings *set, 
                          .user = user};
     uint32_t most = local ? LOCAL_CONCURRENCY : set->destination_concurrency;
     uint32_t start = local ? most : most < 5 ? most : 5;
-    g->policy = (struct schedule_policy){set->retry_first_s, set->retry_max_s, start, most};
+    g->policy = (struct schedule_policy){.retry_first_s = set->retry_first_s,
+                                         .retry_max_s = set->retry_max_s,
+                                         .concurrency_start = start,
+                                         .concurrency_max = most};
     g->rescan = true;
+    g->rules_stale = g->asked_stale = g->waits_stale = !local;
     g->clock_skew_ms = env->wall_ms(env) - env->mono_ms(env);
     g->grace_until_ms = INT64_MIN;
     pthread_mutex_init(&g->lock, NULL);
@@ -279,6 +318,8 @@ enum store_rc agenda_watch(struct agenda *g)
         return STORE_OK;
     enum store_rc rc =
         store_watch(g->env->store, QUEUE_PART, g->local ? STR("dl/") : STR("dr/"), hint, g);
+    if (rc == STORE_OK && !g->local)
+        rc = agenda_asked_watch(g, hint);
     g->watching = rc == STORE_OK;
     return rc;
 }

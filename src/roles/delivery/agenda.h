@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 
+#include "post/queue_wait.h"
 #include "post/schedule.h"
 #include "roles/settings.h"
 
@@ -42,6 +43,10 @@ struct agenda {
     struct schedule *schedule;
     struct agenda_linger *lingering;
     bool rescan; /* hints were lost, or nothing was read yet */
+    /* courier's: the operator's tables, requests for a domain (etrn/) and why destinations wait
+     * (b/) are to be read anew */
+    bool rules_stale, asked_stale, waits_stale;
+    int64_t waits_swept_ms; /* mono */
     bool stopping, threaded, watching;
     unsigned threads, idle, tokens, threads_max;
     pthread_t thread[AGENDA_THREADS_MAX];
@@ -82,6 +87,19 @@ void agenda_done(struct agenda *g, struct schedule_entry e, int64_t wall_next_ms
 void agenda_later(struct agenda *g, struct schedule_entry e, int64_t ms);
 void agenda_good(struct agenda *g, struct schedule_dest *d);
 void agenda_bad(struct agenda *g, struct schedule_dest *d);
+/* Could not be reached, or said 421 or 4xx to everything: the whole destination waits; the reason is
+ * kept and shown with it. agenda_bad is this without words. */
+void agenda_back_off(struct agenda *g, struct schedule_dest *d, str_t reason);
+/* What serves d: the name of its best MX, or of its route's host (with ":PORT" where the route has
+ * one); told by courier once it has looked
+ * it up. Destinations with the same site are one: connections, rate, back-off and suspension are
+ * counted for all of them together. */
+void agenda_site(struct agenda *g, struct schedule_dest *d, str_t site);
+/* Nothing is to be sent there (the operator's TABLE_SUSPEND, by domain or by site): asked after
+ * agenda_site and before connecting, as which site it is was not known when d was taken. Then:
+ * agenda_later with AGENDA_SUSPENDED_MS for the entry, and agenda_leave. */
+bool agenda_suspended(struct agenda *g, struct schedule_dest *d);
+#define AGENDA_SUSPENDED_MS 1000 /* it is not tried before the row is gone, whatever this says */
 void agenda_leave(struct agenda *g, struct schedule_dest *d);
 /* Waits ms, or until the stop. False: do not go on (stopping, or there are no threads to wait
  * with). */

@@ -1,5 +1,5 @@
-/* agenda_impl.h: what agenda.c and agenda_run.c share. All are called with the agenda's lock held,
- * but the first. */
+/* agenda_impl.h: what agenda.c and agenda_run.c share. All are called with the agenda's lock held
+ * unless it says otherwise. */
 #ifndef ROLES_DELIVERY_AGENDA_IMPL_H
 #define ROLES_DELIVERY_AGENDA_IMPL_H
 
@@ -18,5 +18,18 @@ void agenda_conds_init(struct agenda *g);
 bool agenda_linger(struct agenda *g, struct schedule_dest *d, int64_t ms, struct schedule_entry *e);
 void agenda_wake(struct agenda *g); /* if something is due: an idle worker, or a new one */
 void agenda_clock(struct agenda *g);
+
+/* ---- agenda_asked.c ---- */
+/* A hint that is no delivery's. */
+void agenda_asked_hint(struct agenda *g, part_t part, str_t key, bool deleted);
+bool agenda_asked_pending(const struct agenda *g);
+/* The lock is not held for these. */
+enum store_rc agenda_asked_watch(struct agenda *g, store_hint_fn *hint);
+enum store_rc agenda_asked_fill(struct agenda *g);           /* before deliveries are read … */
+enum store_rc agenda_asked_late(struct agenda *g, bool all); /* … and after; `all` were */
+/* Keeps, or takes away, the row that says why a destination waits (post/queue_wait.h). d is in the
+ * caller's hands. */
+void agenda_wait_keep(struct agenda *g, struct schedule_dest *d, int64_t ms, str_t reason);
+void agenda_wait_forget(struct agenda *g, const struct schedule_dest *d);
 
 #endif

@@ -137,7 +137,7 @@ static int64_t main_wait_ms(const struct agenda *g)
 static void main_loop(struct agenda *g)
 {
     while (!g->stopping) {
-        bool read = g->rescan || g->n_unread > 0;
+        bool read = g->rescan || g->n_unread > 0 || agenda_asked_pending(g);
         agenda_clock(g);
         pthread_mutex_unlock(&g->lock);
         bool ok = !read || agenda_fill(g) == STORE_OK;
@@ -146,7 +146,8 @@ static void main_loop(struct agenda *g)
         pthread_mutex_lock(&g->lock);
         agenda_wake(g);
         bool spawned = spawn(g);
-        if (g->stopping || (spawned && ok) || (ok && (g->rescan || g->n_unread > 0)))
+        if (g->stopping || (spawned && ok) ||
+            (ok && (g->rescan || g->n_unread > 0 || agenda_asked_pending(g))))
             continue;
         struct timespec until = in_ms(main_wait_ms(g));
         pthread_cond_timedwait(&g->main_cond, &g->lock, &until);
@@ -165,6 +166,8 @@ void agenda_run(struct agenda *g, unsigned threads_max)
     agenda_threaded(g);
     pthread_mutex_lock(&g->lock);
     g->threads_max = threads_max < AGENDA_THREADS_MAX ? threads_max : AGENDA_THREADS_MAX;
+    if (!g->local) /* a thread of local's does not wait for anybody outside */
+        schedule_workers(g->schedule, g->threads_max);
     main_loop(g);
     unsigned n = g->threads;
     pthread_mutex_unlock(&g->lock);

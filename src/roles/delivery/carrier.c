@@ -12,12 +12,19 @@ bool carrier_init(struct carrier *c, struct env *env, const struct settings *set
 {
     *c = (struct carrier){
         .env = env, .set = set, .role = local ? "local" : "courier", .local = local};
-    return agenda_init(&c->agenda, env, set, local, work, NULL, c);
+    if (!local && set->suppress_s > 0 && (c->suppress = suppress_new(env, set->suppress_s)) == NULL)
+        return false;
+    if (agenda_init(&c->agenda, env, set, local, work, NULL, c))
+        return true;
+    suppress_free(c->suppress);
+    return false;
 }
 
 enum store_rc carrier_attach(struct carrier *c)
 {
     enum store_rc rc = agenda_watch(&c->agenda);
+    if (rc == STORE_OK && c->suppress != NULL)
+        rc = suppress_attach(c->suppress);
     if (rc != STORE_OK)
         return rc;
     return store_lease_take(c->env->store, QUEUE_PART,
@@ -27,6 +34,7 @@ enum store_rc carrier_attach(struct carrier *c)
 void carrier_free(struct carrier *c)
 {
     agenda_free(&c->agenda);
+    suppress_free(c->suppress);
 }
 
 size_t carrier_step(struct carrier *c)

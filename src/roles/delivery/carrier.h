@@ -9,6 +9,7 @@
 #include "post/queue_bounce.h"
 #include "post/queue_event.h"
 #include "roles/delivery/agenda.h"
+#include "roles/delivery/suppress.h"
 
 struct carrier {
     struct env *env;
@@ -17,7 +18,8 @@ struct carrier {
     bool local;
     struct agenda agenda;
     struct store_lease lease;
-    _Atomic bool lost; /* another one holds the lease: this one must end */
+    struct suppress *suppress; /* courier's, unless it is switched off: else NULL */
+    _Atomic bool lost;         /* another one holds the lease: this one must end */
     /* a thread that runs beside the workers until agenda_stopping, or NULL */
     void *(*beside)(void *carrier);
 };

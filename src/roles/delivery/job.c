@@ -35,8 +35,11 @@ static void job_reset(struct job *j, struct schedule_entry e)
     must(!j->submitted);
     arena_reset(&j->arena);
     j->entry = e;
+    j->partial = false;
+    j->expanded = NULL;
+    j->nexpanded = 0;
     j->content_lost = j->abandoned = j->removed = j->minimal = j->ends = j->dropped = false;
-    j->key = j->value = j->first = j->host = j->addr = STR_NONE;
+    j->key = j->value = j->m_value = j->first = j->host = j->addr = j->tls = STR_NONE;
     j->verdicts = NULL;
     j->became = NULL;
     j->more = NULL;
@@ -96,7 +99,8 @@ static bool row_due(struct job *j)
         agenda_done(g, j->entry, INT64_MAX);
         return false;
     }
-    if (schedule_delay_ms(&g->policy, j->d.next_ms, j->c->env->wall_ms(j->c->env)) > 0) {
+    if (!j->entry.asked &&
+        schedule_delay_ms(&g->policy, j->d.next_ms, j->c->env->wall_ms(j->c->env)) > 0) {
         agenda_done(g, j->entry, j->d.next_ms);
         return false;
     }
@@ -138,6 +142,7 @@ static bool take(struct job *j, const struct store_value v[static KEYS])
         hold_damaged(j);
         return false;
     }
+    j->m_value = v[M].value;
     j->first = v[C].value;
     j->content_lost = v[C].rc != STORE_OK || !v[C].present;
     j->time_ms = c->env->wall_ms(c->env);
@@ -147,6 +152,8 @@ static bool take(struct job *j, const struct store_value v[static KEYS])
         agenda_later(&c->agenda, e, LATER_DOWN_MS);
         return false;
     }
+    if (!job_early(j))
+        return false;
     if (j->content_lost)
         job_verdict_lost(j);
     return true;

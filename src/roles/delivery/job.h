@@ -14,6 +14,8 @@ struct job {
     struct schedule_entry entry;
     struct arena arena;
     str_t key, value; /* the delivery row as read: what the outcome requires */
+    /* the message row as read: required where it changes. Encoded anew it may be of a newer version. */
+    str_t m_value;
     struct queue_message m;
     struct queue_delivery d;
     str_t first;       /* chunk 0 */
@@ -21,12 +23,17 @@ struct job {
     bool abandoned;    /* before_dot gave it up: nothing happened */
 
     struct attempt_verdict *verdicts; /* one for each of d.rcpt */
-    enum queue_outcome *became;       /* local: what RC_OK means for each; NULL: delivered */
+    bool partial; /* only those with RC_PERM count; the others are left as they are, untried */
+    enum queue_outcome *became; /* local: what RC_OK means for each; NULL: delivered */
     /* local: further rows of the outcome (STORE_EQUAL, _PUT, _PUT_NEW), in the arena */
     struct store_op *more;
     size_t nmore;
+    /* local: recipients that became several and asked to hear of success */
+    struct queue_rcpt *expanded;
+    size_t nexpanded;
     str_t host, addr; /* who gave them, or empty */
-    int64_t time_ms;  /* wall clock of the attempt, and its number: they name its event */
+    str_t tls; /* how that connection was protected, "TLSv1.3 … verified", "plaintext"; or empty */
+    int64_t time_ms; /* wall clock of the attempt, and its number: they name its event */
     uint32_t serial;
 
     /* the outcome */
@@ -66,7 +73,14 @@ void job_submit(struct job *j);
  * Nothing to do if not submitted. */
 bool job_finish(struct job *j);
 
-/* ---- between outcome.c and settle.c ---- */
+/* ---- between the files of this folder ---- */
+bool job_early(struct job *j);    /* false: it is dealt with, and not to be tried now */
+bool job_too_late(struct job *j); /* its sender wants it no more (RFC 2852) */
+/* When its age begins: on arrival, or when it was released (RFC 4865). */
+static inline int64_t job_born_ms(const struct job *j)
+{
+    return j->d.arrived_ms > j->m.release_ms ? j->d.arrived_ms : j->m.release_ms;
+}
 bool outcome_build(struct job *j); /* the batch for j as it stands; false: no memory */
 void outcome_log(const struct job *j);
 str_t outcome_event_key(struct job *j);

@@ -2,97 +2,82 @@
  *
  *     verdict        age               recipient              rows
  *     RC_OK          any               delivered              leaves the delivery
- *     RC_PERM        any               failed                 leaves it; a bounce is added
+ *     RC_PERM        any               failed                 leaves it
  *     RC_TEMP        < warn_after      deferred               stays; next_ms, reason
  *                    >= warn_after     deferred               stays; the sender is told once
  *                    >= give_up_after  failed                 as RC_PERM, 4.4.7
+ *                    >= DELIVERBY R    failed                 as RC_PERM, 5.4.7
  *
- * The batch requires the lease (op 0, see settle.c) and the delivery row as it was read. */
-#include "roles/delivery/job.h"
+ * Who is told of which, if anybody: outcome_tell.c. Where a server says that an address does not
+ * exist, that is kept (post/queue_suppress.h). The batch requires the lease (op 0, see settle.c) and
+ * the delivery row as it was read. */
+#include "post/bounce_class.h"
+#include "roles/delivery/outcome_tell.h"
 
 #include "roles/log.h"
 
-struct split {                    /* the recipients by what became of them */
-    struct queue_result *results; /* of all, in order */
-    struct queue_rcpt *keep;
-    size_t nkeep;
-    struct dsn_recipient *fail, *wait; /* wait: as keep, for the warning */
-    size_t nfail;
-    str_t reason; /* of the first that is kept */
-};
-
-static str_t said(struct job *j, const struct attempt_verdict *v)
-{
-    if (v->code == 0)
-        return v->text;
-    return arena_fmt(&j->arena, "%d " STR_FMT, v->code, STR_ARG(v->text));
-}
-
-static struct dsn_recipient told(struct job *j, size_t i, const char *status, str_t diagnostic)
-{
-    const struct attempt_verdict *v = &j->verdicts[i];
-    return (struct dsn_recipient){
-        .final = j->d.rcpt[i].address,
-        .original = j->d.rcpt[i].original,
-        .status = arena_dup(&j->arena, str_c(status)),
-        .diagnostic = diagnostic,
-        .remote_mta = v->code != 0 ? j->host : STR_NONE,
-    };
-}
+/* ---- each recipient ---- */
 
 static void keep(struct job *j, struct split *s, size_t i)
 {
     const struct attempt_verdict *v = &j->verdicts[i];
-    str_t text = said(j, v);
+    str_t text = outcome_said(j, v);
     if (s->nkeep == 0)
         s->reason = j->host.len > 0 ? arena_fmt(&j->arena, STR_FMT ": " STR_FMT, STR_ARG(j->host),
                                                 STR_ARG(text))
                                     : text;
-    s->wait[s->nkeep] = told(j, i, v->status[0] == '4' ? v->status : "4.0.0", text);
+    s->kept[s->nkeep] = i;
     s->keep[s->nkeep++] = j->d.rcpt[i];
-    s->results[i].outcome = QUEUE_DEFERRED;
 }
 
 static void fail(struct job *j, struct split *s, size_t i, bool expired)
 {
     const struct attempt_verdict *v = &j->verdicts[i];
-    s->results[i].outcome = QUEUE_FAILED;
-    if (expired)
-        s->fail[s->nfail++] =
-            told(j, i, "4.4.7",
-                 arena_fmt(&j->arena, "given up after %u hours; last: " STR_FMT,
-                           j->c->set->give_up_after_s / 3600, STR_ARG(said(j, v))));
-    else
-        s->fail[s->nfail++] = told(j, i, v->status[0] == '5' ? v->status : "5.0.0", said(j, v));
+    struct fate *f = &s->fate[i];
+    f->outcome = QUEUE_FAILED;
+    if (expired && job_too_late(j)) { /* RFC 2852 4.1.3 */
+        f->status = STR("5.4.7");
+        f->diagnostic =
+            arena_fmt(&j->arena, "not delivered in the time its sender gave; last: " STR_FMT,
+                      STR_ARG(outcome_said(j, v)));
+    } else if (expired) {
+        f->status = STR("4.4.7");
+        f->diagnostic = arena_fmt(&j->arena, "given up after %u hours; last: " STR_FMT,
+                                  j->c->set->give_up_after_s / 3600, STR_ARG(outcome_said(j, v)));
+    } else {
+        f->status = v->status[0] == '5' ? str_c(v->status) : STR("5.0.0");
+        f->diagnostic = outcome_said(j, v);
+    }
+    s->nfail++;
+}
+
+static bool give_up(struct job *j)
+{
+    int64_t age = j->time_ms - job_born_ms(j);
+    return job_too_late(j) ||
+           (age >= (int64_t)j->c->set->give_up_after_s * 1000 && !agenda_grace(&j->c->agenda));
 }
 
 static bool split(struct job *j, struct split *s)
 {
     size_t n = j->d.nrcpt;
-    int64_t age = j->time_ms - j->d.arrived_ms;
-    bool expired =
-        age >= (int64_t)j->c->set->give_up_after_s * 1000 && !agenda_grace(&j->c->agenda);
-    s->results = arena_array(&j->arena, n, sizeof *s->results);
+    bool expired = !j->partial && give_up(j);
+    s->fate = arena_array(&j->arena, n, sizeof *s->fate);
     s->keep = arena_array(&j->arena, n, sizeof *s->keep);
-    s->fail = arena_array(&j->arena, n, sizeof *s->fail);
-    s->wait = arena_array(&j->arena, n, sizeof *s->wait);
+    s->kept = arena_array(&j->arena, n, sizeof *s->kept);
     if (j->arena.failed)
         return false;
     for (size_t i = 0; i < n; i++) {
-        const struct attempt_verdict *v = &j->verdicts[i];
-        s->results[i] = (struct queue_result){.address = j->d.rcpt[i].address,
-                                              .outcome = QUEUE_DELIVERED,
-                                              .code = v->code,
-                                              .status = str_c(v->status),
-                                              .text = v->text};
-        switch (v->rc) {
+        s->fate[i].outcome = QUEUE_DELIVERED;
+        switch (j->verdicts[i].rc) {
         case RC_OK:
             if (j->became != NULL)
-                s->results[i].outcome = j->became[i];
+                s->fate[i].outcome = j->became[i];
             break;
         case RC_PERM: fail(j, s, i, false); break;
         case RC_TEMP:
         case RC_CLOSED:
+            s->fate[i].outcome = QUEUE_DEFERRED;
             if (expired)
                 fail(j, s, i, true);
             else
@@ -103,45 +88,71 @@ static bool split(struct job *j, struct split *s)
     return !j->arena.failed;
 }
 
-/* The two kinds of notice. False: no memory. */
-static bool notices_add(struct job *j, struct split *s, struct queue_delivery *d,
-                        struct queue_event *e)
+/* What trace will show; of a partial one only those that end. */
+static bool results(struct job *j, const struct split *s, struct queue_event *e)
 {
-    struct carrier *c = j->c;
-    int64_t arrived = j->d.arrived_ms;
-    struct queue_bounce q = {.hostname = c->set->hostname,
-                             .m = &j->m,
-                             .header = j->first,
-                             .give_up_ms = arrived + (int64_t)c->set->give_up_after_s * 1000};
-    if (s->nfail > 0) {
-        q.action = DSN_FAILED;
-        q.recipients = s->fail;
-        q.n = s->nfail < JOB_RESULTS_MAX ? s->nfail : JOB_RESULTS_MAX;
-        if (q.n < s->nfail)
-            s->fail[q.n - 1].diagnostic =
-                arena_fmt(&j->arena, STR_FMT " (and %zu more addresses it stands for)",
-                          STR_ARG(s->fail[q.n - 1].diagnostic), s->nfail - q.n);
-        enum queue_bounce_rc rc = queue_bounce_add(c->env, &q, &j->batch, &j->arena, &e->bounce);
-        e->bounced = rc == QUEUE_BOUNCE_MADE;
-        j->dropped = rc == QUEUE_BOUNCE_DROPPED;
-        for (size_t i = 0; j->dropped && i < j->d.nrcpt; i++)
-            if (s->results[i].outcome == QUEUE_FAILED)
-                s->results[i].outcome = QUEUE_DROPPED;
-        if (rc == QUEUE_BOUNCE_FAILED)
-            return false;
+    e->results = arena_array(&j->arena, j->d.nrcpt, sizeof *e->results);
+    if (e->results == NULL)
+        return false;
+    for (size_t i = 0; i < j->d.nrcpt; i++) {
+        const struct attempt_verdict *v = &j->verdicts[i];
+        if (j->partial && s->fate[i].outcome == QUEUE_DEFERRED)
+            continue;
+        e->results[e->nresults++] = (struct queue_result){.address = j->d.rcpt[i].address,
+                                                          .outcome = s->fate[i].outcome,
+                                                          .code = v->code,
+                                                          .status = str_c(v->status),
+                                                          .text = v->text};
     }
-    if (s->nkeep > 0 && !d->warned &&
-        j->time_ms - arrived >= (int64_t)c->set->warn_after_s * 1000) {
-        q.action = DSN_DELAYED;
-        q.recipients = s->wait;
-        q.n = s->nkeep;
-        enum queue_bounce_rc rc = queue_bounce_add(c->env, &q, &j->batch, &j->arena, &e->warning);
-        e->warned = rc == QUEUE_BOUNCE_MADE;
-        d->warned = true;
-        return rc != QUEUE_BOUNCE_FAILED;
+    if (e->nresults > JOB_RESULTS_MAX) {
+        e->text = arena_fmt(&j->arena, "and %zu more recipients", e->nresults - JOB_RESULTS_MAX);
+        e->nresults = JOB_RESULTS_MAX;
     }
     return true;
 }
+
+/* ---- addresses that do not exist ---- */
+
+static void suppress_put(struct job *j, size_t i, str_t key)
+{
+    const struct attempt_verdict *v = &j->verdicts[i];
+    struct queue_suppressed row, former;
+    struct buf value;
+    row = (struct queue_suppressed){.since_ms = j->time_ms, .last_ms = j->time_ms, .count = 1};
+    row.reason = arena_fmt(&j->arena, STR_FMT ": %d %s " STR_FMT, STR_ARG(j->host), v->code,
+                           v->status, STR_ARG(v->text));
+    if (suppress_find(j->c->suppress, j->d.rcpt[i].address, &j->arena, &former)) {
+        row.since_ms = former.since_ms;
+        row.count = former.count + (former.count < UINT32_MAX);
+    }
+    buf_init(&value, STORE_VALUE_MAX);
+    if (queue_suppressed_encode(&row, &value))
+        store_put(&j->batch, key, arena_dup(&j->arena, buf_str(&value)));
+    buf_free(&value);
+}
+
+/* On the word of the address's own server; and mail that gets through proves the contrary. What is
+ * kept of reports is nothing: their recipients are whoever wrote to us. */
+static void suppress_rows(struct job *j, const struct split *s)
+{
+    if (j->c->suppress == NULL || j->m.bounce)
+        return;
+    for (size_t i = 0; i < j->d.nrcpt; i++) {
+        const struct attempt_verdict *v = &j->verdicts[i];
+        struct queue_suppressed row;
+        str_t address = j->d.rcpt[i].address;
+        bool hard = v->rc == RC_PERM && bounce_is_hard(v->code, str_c(v->status), v->text);
+        bool good = s->fate[i].outcome == QUEUE_DELIVERED &&
+                    suppress_find(j->c->suppress, address, &j->arena, &row);
+        str_t key = hard || good ? queue_key_suppressed(address, &j->arena) : STR_NONE;
+        if (key.len > 0 && hard)
+            suppress_put(j, i, key);
+        else if (key.len > 0)
+            store_delete(&j->batch, key);
+    }
+}
+
+/* ---- the batch ---- */
 
 static bool row_put(struct job *j, const struct queue_delivery *d)
 {
@@ -167,6 +178,7 @@ static struct queue_event event_of(struct job *j)
                                 .time_ms = j->time_ms,
                                 .serial = j->serial,
                                 .host = j->host,
+                                .text = j->tls,
                                 .addr = j->addr};
 }
 
@@ -189,6 +201,24 @@ static void more_add(struct job *j)
     }
 }
 
+/* What waits: when again. From the end of the attempt: a silent peer can take longer than the first
+ * wait, and RFC 5321 4.5.4.1 asks for one. */
+static void wait_on(struct job *j, const struct split *s, struct queue_delivery *d)
+{
+    int64_t now = j->c->env->wall_ms(j->c->env);
+    d->rcpt = s->keep;
+    d->nrcpt = s->nkeep;
+    if (j->partial)
+        return;
+    d->attempts++;
+    d->next_ms = now + schedule_retry_ms(&j->c->agenda.policy, j->c->env, d->attempts);
+    d->reason = s->reason;
+    /* DELIVERBY: when its time comes something happens */
+    bool by = j->m.by == QUEUE_BY_RETURN || (j->m.by == QUEUE_BY_NOTIFY && !d->by_told);
+    if (by && j->m.deliver_by_ms > now && d->next_ms > j->m.deliver_by_ms)
+        d->next_ms = j->m.deliver_by_ms;
+}
+
 bool outcome_build(struct job *j)
 {
     struct split s = {0};
@@ -198,21 +228,18 @@ bool outcome_build(struct job *j)
     store_require_lease(&j->batch, &j->c->lease);
     if (!split(j, &s))
         return false;
-    e.results = s.results;
-    e.nresults = j->d.nrcpt;
-    if (e.nresults > JOB_RESULTS_MAX) {
-        e.text = arena_fmt(&j->arena, "and %zu more recipients", e.nresults - JOB_RESULTS_MAX);
-        e.nresults = JOB_RESULTS_MAX;
-    }
     if (j->removed) {
+        if (!results(j, &s, &e))
+            return false;
         e.text = STR("removed by the operator meanwhile");
         j->ends = true;
         return queue_event_add(&e, &j->batch, &j->arena);
     }
     store_require_equal(&j->batch, j->key, j->value);
     more_add(j);
-    if (!notices_add(j, &s, &d, &e))
+    if (!outcome_tell(j, &s, &d, &e) || !results(j, &s, &e))
         return false;
+    suppress_rows(j, &s);
     j->ends = s.nkeep == 0;
     j->next_ms = INT64_MAX;
     if (j->ends) {
@@ -220,20 +247,14 @@ bool outcome_build(struct job *j)
         if (j->m.single && j->nmore == 0)
             content_delete(j);
     } else {
-        /* From the end of the attempt: a silent peer can take longer than the first wait, and RFC
-         * 5321 4.5.4.1 asks for one. */
-        d.attempts++;
-        d.next_ms = e.next_ms = j->c->env->wall_ms(j->c->env) +
-                                schedule_retry_ms(&j->c->agenda.policy, j->c->env, d.attempts);
-        d.reason = s.reason;
-        d.rcpt = s.keep;
-        d.nrcpt = s.nkeep;
+        wait_on(j, &s, &d);
+        e.next_ms = d.next_ms;
         if (!row_put(j, &d))
             return false;
         if (d.state == QUEUE_READY)
             j->next_ms = d.next_ms;
     }
-    j->minimal = j->minimal && j->ends && s.nfail == 0;
+    j->minimal = j->minimal && j->ends && s.nfail == 0 && !e.bounced;
     return j->minimal || queue_event_add(&e, &j->batch, &j->arena);
 }
 
@@ -255,6 +276,10 @@ void outcome_log(const struct job *j)
     log_event(j->c->role, str_c(queue_id_text(j->m.id, id)), event,
               log_str("to", j->d.rcpt[shown].address), log_u64("recipients", j->d.nrcpt),
               log_u64("ok", ok), log_u64("perm", perm), log_str("host", j->host),
-              log_str("addr", j->addr), log_u64("code", v->code), log_cstr("status", v->status),
+              log_str("addr", j->addr), log_str("tls", j->tls), log_u64("code", v->code),
+              log_cstr("status", v->status),
+              log_cstr("class", v->rc == RC_OK ? ""
+                                               : bounce_class_name(bounce_class(
+                                                     v->code, str_c(v->status), v->text))),
               log_str("text", v->text), log_end);
 }

@@ -12,6 +12,10 @@ struct attempt_verdict {
     int code;        /* of the peer, or 0 */
     char status[12]; /* "5.1.1"; ours where the peer gave none */
     str_t text;      /* what the peer said, or our own sentence; in the arena given */
+    /* ---- with RC_OK from a peer, for reports of success (RFC 3461 5.2, RFC 2852 4.1.4) ---- */
+    bool dsn;      /* it offers DSN and was given NOTIFY: from here on it reports */
+    bool by;       /* it offers DELIVERBY and was given it */
+    bool in_store; /* by LMTP: it is in the mailbox, not merely relayed */
 };
 
 #endif

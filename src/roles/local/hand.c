@@ -11,6 +11,7 @@
 #include "mail/trace.h"
 #include "post/mailbox.h"
 #include "roles/local/expand.h"
+#include "roles/local/list_turn.h"
 #include "roles/local/local.h"
 
 enum { LATER_DOWN_MS = 2000, LATER_BUSY_MS = 20, LATER_STOPPED_MS = 60000, LATER_ODD_MS = 300000 };
@@ -34,6 +35,11 @@ static void verdict_store(struct job *j, size_t i, enum store_rc rc)
 }
 
 /* ---- a mailbox ---- */
+
+static str_t sender_of(const struct job *j)
+{
+    return j->d.has_sender ? j->d.sender : j->m.reverse_path;
+}
 
 /* RFC 9228 and RFC 5321 6.3: it has been here. Only this header's own field of the same address
  * says so. */
@@ -75,7 +81,7 @@ static struct mailbox_in *mailbox_begin(struct job *j, const struct leaf *l, enu
     struct buf trace;
     buf_init(&trace, TRACE_MAX);
     /* RFC 5321 4.4: the delivery system's, on top */
-    trace_return_path_write(j->m.reverse_path, &trace);
+    trace_return_path_write(sender_of(j), &trace);
     trace_delivered_to_write(l->address, &trace);
     *rc = trace.failed ? STORE_LIMIT : mailbox_in_write(in, buf_str(&trace));
     if (*rc == STORE_OK)
@@ -166,6 +172,11 @@ static void leaves_begin(struct round *r, struct hand *h)
             verdict(j, i, RC_OK, "2.0.0", "sent on to another server");
             j->became[i] = QUEUE_FORWARDED;
             break;
+        case LEAF_LIST: verdict(j, i, RC_OK, "2.0.0", "given to the list"); break;
+        case LEAF_HAD_IT:
+            verdict(j, i, RC_OK, "2.0.0", "it came from this list");
+            j->became[i] = QUEUE_FORWARDED;
+            break;
         case LEAF_UNKNOWN: verdict(j, i, RC_PERM, "5.1.1", "there is no such address here"); break;
         case LEAF_LOOP: verdict(j, i, RC_PERM, "5.4.6", "this alias leads only to itself"); break;
         case LEAF_TOO_MANY:
@@ -187,16 +198,22 @@ static bool leaves_adopt(struct job *j, const struct expansion *x)
     if (j->arena.failed)
         return false;
     for (size_t i = 0; i < x->n; i++)
-        j->d.rcpt[i] = (struct queue_rcpt){x->v[i].address, x->v[i].original, x->v[i].utf8};
+        j->d.rcpt[i] = leaf_rcpt(&x->v[i]);
+    j->expanded = x->expanded;
+    j->nexpanded = x->nexpanded;
     return true;
 }
 
-static size_t waiting(const struct job *j)
+static bool row_takes_waiting(const struct job *j)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < j->d.nrcpt; i++)
-        n += j->verdicts[i].rc == RC_TEMP;
-    return n;
+    size_t n = 0, bytes = 0;
+    for (size_t i = 0; i < j->d.nrcpt; i++) {
+        if (j->verdicts[i].rc != RC_TEMP)
+            continue;
+        n++;
+        bytes += queue_rcpt_bytes(&j->d.rcpt[i]);
+    }
+    return n <= QUEUE_GROUP && (n <= 1 || bytes <= QUEUE_GROUP_BYTES);
 }
 
 /* Too many wait for one row: all do, as the addresses they came from. */
@@ -208,8 +225,51 @@ static void everybody_waits(struct job *j, struct queue_delivery as_read)
             why = j->verdicts[i];
     j->d = as_read;
     j->became = NULL;
+    j->nexpanded = 0;
     for (size_t i = 0; i < j->d.nrcpt; i++)
         j->verdicts[i] = why;
+}
+
+/* Under which sender each leaf leaves. What has one of its own already (from a list) keeps it. */
+static enum store_rc leaf_senders(struct local *l, const struct queue_message *m,
+                                  const struct queue_delivery *d, struct arena *a,
+                                  struct expansion *x)
+{
+    enum store_rc rc = STORE_OK;
+    str_t local, forwarder;
+    for (size_t i = 0; i < x->n && rc == STORE_OK; i++) {
+        struct leaf *f = &x->v[i];
+        expand_split(f->original, &local, &forwarder);
+        if (f->kind == LEAF_LIST) {
+            rc = return_path_leaving(&l->paths, l->carrier.env, f->rules.owner, STR_NONE, a,
+                                     &f->sender, &f->has_sender);
+            f->has_sender = true;
+        } else if (f->kind == LEAF_REMOTE && d->has_sender) {
+            f->sender = d->sender;
+            f->has_sender = true;
+        } else if (f->kind == LEAF_REMOTE) {
+            rc = return_path_leaving(&l->paths, l->carrier.env, m->reverse_path, forwarder, a,
+                                     &f->sender, &f->has_sender);
+            if (!f->has_sender)
+                f->sender = STR_NONE;
+        }
+    }
+    return rc;
+}
+
+static enum store_rc leaves_find(struct round *r, struct hand *h)
+{
+    struct job *j = &h->job;
+    const struct expander x = {.env = j->c->env,
+                               .directory = r->local->directory,
+                               .tables = r->local->tables,
+                               .paths = &r->local->paths,
+                               .sender = sender_of(j),
+                               .lists = list_turn_through(&j->d)};
+    enum store_rc rc = STORE_OK;
+    while (h->taken < h->as_read.nrcpt && h->x.n < LOCAL_LEAVES_TURN && rc == STORE_OK)
+        rc = expand(&x, &h->as_read.rcpt[h->taken++], &j->arena, &h->x);
+    return rc == STORE_OK ? leaf_senders(r->local, &j->m, &j->d, &j->arena, &h->x) : rc;
 }
 
 /* The first half: recipients to leaves, and their mailbox batches on the way. */
@@ -222,11 +282,11 @@ static void hand_begin(struct round *r, struct hand *h)
     h->down = false;
     if (j->content_lost)
         return;
-    while (h->taken < h->as_read.nrcpt && h->x.n < LOCAL_LEAVES_TURN && !h->down) {
-        h->down =
-            expand(r->local->directory, &h->as_read.rcpt[h->taken], &j->arena, &h->x) != STORE_OK;
-        h->taken++;
+    if (list_turn_is(&j->d)) {
+        h->down = list_turn(r->local, j) != STORE_OK;
+        return;
     }
+    h->down = leaves_find(r, h) != STORE_OK;
     h->in = arena_array(&j->arena, h->x.n, sizeof(struct mailbox_in *));
     if (h->down || h->in == NULL || !leaves_adopt(j, &h->x)) {
         h->x.n = 0; /* none was begun */
@@ -250,9 +310,12 @@ static bool hand_finish(struct round *r, struct hand *h)
     if (j->content_lost) {
         j->d = h->as_read;
         j->became = NULL;
+        j->nexpanded = 0;
         if (h->x.n > 0) /* found only now; else job_read has said so */
             job_verdict_lost(j);
-    } else if (waiting(j) > QUEUE_GROUP) {
+    } else if (list_turn_is(&h->as_read)) {
+        return true; /* it has made its rows */
+    } else if (!row_takes_waiting(j)) {
         everybody_waits(j, h->as_read);
     } else if (!forward_rows(j, &h->x, h->as_read.rcpt + h->taken, h->as_read.nrcpt - h->taken)) {
         agenda_later(g, j->entry, LATER_ODD_MS);

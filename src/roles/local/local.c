@@ -12,8 +12,13 @@ bool local_init(struct local *l, struct env *env, const struct settings *set)
     *l = (struct local){0};
     pthread_mutex_init(&l->lock, NULL);
     l->directory = directory_cache_new(env, set->subaddress_separator, LOCAL_ADDRESSES);
-    if (l->directory != NULL && carrier_init(&l->carrier, env, set, true, local_deliver))
+    l->tables = tables_new(env);
+    return_path_init(&l->paths, l->directory, set->srs, set->batv, set->srs_domain);
+    if (l->directory != NULL && l->tables != NULL &&
+        carrier_init(&l->carrier, env, set, true, local_deliver))
         return true;
+    return_path_free(&l->paths);
+    tables_free(l->tables);
     directory_cache_free(l->directory);
     pthread_mutex_destroy(&l->lock);
     return false;
@@ -22,6 +27,8 @@ bool local_init(struct local *l, struct env *env, const struct settings *set)
 void local_free(struct local *l)
 {
     carrier_free(&l->carrier);
+    return_path_free(&l->paths);
+    tables_free(l->tables);
     directory_cache_free(l->directory);
     pthread_mutex_destroy(&l->lock);
 }

@@ -4,11 +4,14 @@
  * Exactly once: the mailbox batch requires seen/ID absent, and only then the delivery row goes. A
  * crash between the two repeats the first, which says "already there". What an alias sends
  * elsewhere becomes `dr` deliveries of the same message in the very batch that takes the recipient
- * out of the `dl` row. Bounces come this way too (post/queue_bounce.h), whoever they are for. */
+ * out of the `dl` row. A list has a delivery of its own and a turn for each page of its members
+ * (list_turn.c). Bounces come this way too (post/queue_bounce.h), whoever they are for. */
 #ifndef ROLES_LOCAL_LOCAL_H
 #define ROLES_LOCAL_LOCAL_H
 
 #include "post/mailbox_sweep.h"
+#include "post/return_path.h"
+#include "post/table.h"
 #include "roles/delivery/carrier.h"
 #include "roles/delivery/job.h"
 
@@ -35,6 +38,8 @@ struct local {
     struct carrier carrier; /* first: workers are given it */
     pthread_mutex_t lock;
     struct directory_cache *directory;
+    struct tables *tables;
+    struct return_path paths;
     /* two deliveries of one message never fill the same mailbox at once */
     queue_id_t active[LOCAL_IN_HAND];
     bool used[LOCAL_IN_HAND];
@@ -54,6 +59,8 @@ bool local_sweep_step(struct local *l);
 /* ---- between the files of this folder ---- */
 void *local_sweeper(void *carrier); /* carrier.beside */
 struct expansion;
+struct leaf;
+struct queue_rcpt leaf_rcpt(const struct leaf *l);
 /* The rows that the remote leaves and the recipients from `rest` on become: into j->more, with the
  * message row. Leaves j->m as it will be. */
 bool forward_rows(struct job *j, const struct expansion *x, const struct queue_rcpt *rest,

@@ -7,51 +7,47 @@
 #include "roles/role.h"
 
 enum {
-    WORKERS_MAX = 128,   /* each may wait for core at the final dot: what group commit gathers */
-    MESSAGES_MAX = 1000, /* in one session */
-    JUNK_MAX = 50,       /* commands without work in a row */
-    OUTPUT_STALL_MS = 300000,  /* RFC 5321 4.5.3.2.7 */
-    DIRECTORY_ENTRIES = 65536, /* addresses the cache holds */
+    WORKERS_MAX = 128, /* each may wait for core at the final dot: what group commit gathers */
+    OUTPUT_STALL_MS = 300000, /* RFC 5321 4.5.3.2.7 */
 };
 
-bool mx_init(struct mx *mx, struct env *env, const struct settings *settings)
+bool mx_init(struct mx *mx, struct env *env, const struct settings *settings,
+             struct tls_vault *vault)
 {
-    *mx = (struct mx){.env = env, .settings = settings};
-    uint8_t key[16];
-    env->random(env, &mx->next_session, sizeof mx->next_session);
-    env->random(env, key, sizeof key);
-    log_gate_init(&mx->gate, key);
-    mx->directory = directory_cache_new(env, settings->subaddress_separator, DIRECTORY_ENTRIES);
-    mx->smtp = (struct smtps_config){
-        .hostname = settings->hostname,
-        .size_max = settings->message_size_max,
-        .recipients_max = settings->recipients_max,
-        .messages_max = MESSAGES_MAX,
-        .errors_soft = settings->errors_soft,
-        .errors_hard = settings->errors_hard,
-        .junk_max = JUNK_MAX,
-        .idle_s = settings->idle_s,
-        .data_floor_bps = settings->data_floor_bps,
-    };
-    mx->lmtp = mx->smtp;
-    mx->lmtp.lmtp = true;
-    return mx->directory != NULL;
+    bool ok = smtp_common_init(&mx->common, "mx", env, settings);
+    smtp_service_init(&mx->smtp, SMTP_IN_MX, &mx->common, vault);
+    smtp_service_init(&mx->lmtp, SMTP_IN_LMTP, &mx->common, vault);
+    smtp_service_init(&mx->local, SMTP_IN_LOCAL, &mx->common, NULL);
+    return ok;
 }
 
 void mx_free(struct mx *mx)
 {
-    directory_cache_free(mx->directory);
-    log_gate_free(&mx->gate);
+    smtp_service_free(&mx->smtp);
+    smtp_service_free(&mx->lmtp);
+    smtp_common_free(&mx->common);
 }
 
-static bool listen_all(struct server *server, struct role *r, struct mx_listener *smtp,
-                       struct mx_listener *lmtp)
+static struct smtp_service *service_of(struct mx *mx, enum listener_kind kind)
+{
+    switch (kind) {
+    case LISTEN_SMTP: return &mx->smtp;
+    case LISTEN_LMTP: return &mx->lmtp;
+    case LISTEN_LOCAL: return &mx->local;
+    case LISTEN_POP3:
+    case LISTEN_ADMIN:
+    case LISTEN_SUBMISSION:
+    case LISTEN_SUBMISSIONS: break;
+    }
+    return NULL;
+}
+
+static bool listen_all(struct server *server, struct role *r, struct mx *mx)
 {
     for (size_t i = 0; i < r->n_listeners; i++) {
-        enum listener_kind kind = r->listeners[i].kind;
-        if (kind != LISTEN_SMTP && kind != LISTEN_LMTP)
-            continue;
-        if (!server_listen(server, r->listeners[i].fd, kind == LISTEN_LMTP ? lmtp : smtp))
+        struct smtp_service *v = service_of(mx, r->listeners[i].kind);
+        const struct server_listener l = {.fd = r->listeners[i].fd, .tag = v};
+        if (v != NULL && !server_listen_on(server, &l))
             return false;
     }
     return true;
@@ -59,22 +55,27 @@ static bool listen_all(struct server *server, struct role *r, struct mx_listener
 
 static int serve(struct role *r, struct mx *mx)
 {
-    struct mx_listener smtp = {mx, false}, lmtp = {mx, true};
     const struct server_limits limits = {
         .workers_max = WORKERS_MAX,
         .connections_max = (int)r->settings->connections_max,
         .per_address_max = (int)r->settings->connections_per_address,
-        .exempt = mx_trusted,
+        .exempt = smtp_in_trusted,
         .refuse_text = "421 4.3.2 too many connections\r\n",
         .output_stall_ms = OUTPUT_STALL_MS,
+        .per_network_max = (int)r->settings->connections_per_network,
+        .per_minute_max = (int)r->settings->connections_per_minute,
+        .proxied = smtp_in_proxied,
+        .handlers_tell = true, /* all they wait for is core: store calls, queue_in */
     };
-    struct server *server = server_new(&mx_session_ops, &smtp, &limits);
+    struct server *server = server_new(&smtp_in_ops, &mx->smtp, &limits);
     if (server == NULL)
         return EXIT_FAILURE;
-    bool ok = listen_all(server, r, &smtp, &lmtp);
+    server_stress_memory(server, r->settings->stress_memory_bytes);
+    mx->common.server = server;
+    bool ok = listen_all(server, r, mx);
     if (ok) {
         role_wait_stop(r);
-        atomic_store(&mx->stopping, true);
+        atomic_store(&mx->common.stopping, true);
     } else {
         log_event("mx", STR(""), "cannot-listen", log_end);
     }
@@ -86,7 +87,7 @@ static int serve(struct role *r, struct mx *mx)
 int role_mx(struct role *r)
 {
     struct mx mx;
-    int status = mx_init(&mx, &r->env, r->settings) ? serve(r, &mx) : EXIT_FAILURE;
+    int status = mx_init(&mx, &r->env, r->settings, r->tls) ? serve(r, &mx) : EXIT_FAILURE;
     mx_free(&mx);
     return status;
 }

@@ -82,9 +82,10 @@ enum rc privilege_drop(struct supervisor *s, struct err *err)
         return err_set(err, RC_PERM, "", "no new privileges: %s", strerror(errno));
     if (!s->root)
         return RC_OK;
-    /* To start a role again as its user, and to end one that hangs. All sockets and folders are
-     * open. */
-    uint64_t keep = 1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_KILL;
+    /* To start a role again as its user, to end one that hangs, and to read a renewed certificate
+     * whoever owns it. All sockets and folders are open. */
+    uint64_t keep =
+        1ull << CAP_SETUID | 1ull << CAP_SETGID | 1ull << CAP_KILL | 1ull << CAP_DAC_READ_SEARCH;
     return sandbox_keep_capabilities(keep, err);
 }
 

@@ -123,11 +123,12 @@ bool child_give(struct supervisor *s, struct child *c)
             good = control_send(c->control, CONTROL_LISTENER, (uint8_t)s->listeners[i].kind,
                                 s->listeners[i].fd);
         }
-    return good;
+    return good && certificates_give(s, c) && secrets_give(s, c);
 }
 
 static void connect_pair(struct child *client, struct child *server)
 {
+    enum control_kind kind = server->id == ROLE_COURIER ? CONTROL_TOKENS : CONTROL_CHANNEL;
     int fds[2];
     const int size = CHANNEL_BUFFER;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
@@ -138,16 +139,19 @@ static void connect_pair(struct child *client, struct child *server)
     for (int i = 0; i < 2; i++)
         (void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     /* If one of them is just dying, its successor gets another pair. */
-    if (control_send(server->control, CONTROL_CHANNEL, (uint8_t)client->id, fds[1]))
-        (void)control_send(client->control, CONTROL_CHANNEL, (uint8_t)server->id, fds[0]);
+    if (control_send(server->control, kind, (uint8_t)client->id, fds[1]))
+        (void)control_send(client->control, kind, (uint8_t)server->id, fds[0]);
     close(fds[0]);
     close(fds[1]);
 }
 
-static bool is_client(const struct child *client, const struct child *server)
+static bool is_client(const struct supervisor *s, const struct child *client,
+                      const struct child *server)
 {
     return (server->id == ROLE_CORE && client->row->core) ||
-           (server->id == ROLE_RESOLVER && client->row->resolver);
+           (server->id == ROLE_RESOLVER && client->row->resolver) ||
+           (server->id == ROLE_COURIER && client->row->courier &&
+            settings_oauth_url(s->set).len > 0);
 }
 
 void child_reconnect(struct supervisor *s, struct child *c, uint8_t server)
@@ -156,7 +160,7 @@ void child_reconnect(struct supervisor *s, struct child *c, uint8_t server)
     if (server >= ROLE_COUNT || now - c->reconnected_ms < RECONNECT_MS)
         return;
     struct child *other = &s->children[server];
-    if (other->control < 0 || c->control < 0 || !is_client(c, other))
+    if (other->control < 0 || c->control < 0 || !is_client(s, c, other))
         return;
     c->reconnected_ms = now;
     log_event("supervisor", STR_NONE, "new-channel", log_cstr("role", c->row->name),
@@ -170,9 +174,9 @@ void child_connect(struct supervisor *s, struct child *c)
         struct child *other = &s->children[i];
         if (other == c || other->control < 0)
             continue;
-        if (is_client(c, other))
+        if (is_client(s, c, other)) /* core and courier are each other's */
             connect_pair(c, other);
-        else if (is_client(other, c))
+        if (is_client(s, other, c))
             connect_pair(other, c);
     }
 }

@@ -231,22 +231,28 @@ static void on_control(struct supervisor *s, struct child *c)
 
 static void log_listeners(const struct supervisor *s)
 {
-    static const char *const kinds[] = {
-        [LISTEN_SMTP] = "smtp", [LISTEN_LMTP] = "lmtp", [LISTEN_POP3] = "pop3"};
+    static const char *const kinds[] = {[LISTEN_SMTP] = "smtp",
+                                        [LISTEN_LMTP] = "lmtp",
+                                        [LISTEN_POP3] = "pop3",
+                                        [LISTEN_SUBMISSION] = "submission",
+                                        [LISTEN_SUBMISSIONS] = "submissions",
+                                        [LISTEN_LOCAL] = "local"};
     for (size_t i = 0; i < s->n_listeners; i++) {
         if (s->listeners[i].kind == LISTEN_ADMIN)
             continue;
         char text[NETADDR_TEXT];
         struct netaddr at = net_local(s->listeners[i].fd);
-        log_event("supervisor", STR_NONE, "listening",
-                  log_cstr("kind", kinds[s->listeners[i].kind]),
-                  log_cstr("address", netaddr_text_port(&at, text)), log_end);
+        bool local = s->listeners[i].kind == LISTEN_LOCAL;
+        log_event(
+            "supervisor", STR_NONE, "listening", log_cstr("kind", kinds[s->listeners[i].kind]),
+            log_str("address", local ? s->set->submit_socket : str_c(netaddr_text_port(&at, text))),
+            log_end);
     }
 }
 
 static int64_t next_due(struct supervisor *s)
 {
-    int64_t due = INT64_MAX;
+    int64_t due = s->stage < 0 ? s->certificates_due_ms : INT64_MAX;
     EACH_CHILD(s, c)
     {
         if (c->state == CHILD_DOWN && s->stage < 0 && c->restart_ms < due)
@@ -271,6 +277,8 @@ static void loop(struct supervisor *s)
             on_control(s, c);
         if (p[0].revents != 0)
             on_signal(s);
+        if (s->stage < 0)
+            certificates_look(s), secrets_look(s);
         restart_due(s);
         kill_late(s);
     }
@@ -313,6 +321,7 @@ int supervisor_run(const struct settings *set, str_t settings_text, bool single,
     privilege_users(s);
     enum rc rc = watch_signals(s, &before, err);
     rc = rc == RC_OK ? place_open(s, settings_text, err) : rc;
+    rc = rc == RC_OK ? certificates_open(s, err) : rc;
     rc = rc == RC_OK ? privilege_drop(s, err) : rc;
     if (rc == RC_OK) {
         log_listeners(s);
@@ -321,6 +330,7 @@ int supervisor_run(const struct settings *set, str_t settings_text, bool single,
         log_event("supervisor", STR_NONE, "stopped", log_i64("status", s->exit_status), log_end);
     }
     place_close(s);
+    certificates_close(s);
     if (s->signal_fd >= 0)
         close(s->signal_fd);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

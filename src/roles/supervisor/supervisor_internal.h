@@ -3,6 +3,8 @@
  *     supervisor.c   the loop: signals, deaths, restarts, the end
  *     start.c        one role: its process or thread, what it is given
  *     place.c        the data folder, the listening sockets, the settings
+ *     certificates.c their files, handed to the roles that serve TLS
+ *     secrets.c      courier's secret at the OAuth endpoint
  *     privilege.c    users of the roles, and what the supervisor gives up
  *     notify.c       tells systemd */
 #ifndef ROLES_SUPERVISOR_INTERNAL_H
@@ -15,7 +17,8 @@
 #include "roles/role_table.h"
 #include "roles/supervisor/supervisor.h"
 
-#define SUPERVISOR_LISTENERS_MAX (3 * SETTINGS_LIST_MAX + 1)
+/* SMTP, LMTP, POP3, submission by two ways; sendmail, the command line */
+#define SUPERVISOR_LISTENERS_MAX (5 * SETTINGS_LIST_MAX + 2)
 
 enum child_state {
     CHILD_DOWN,     /* not there; restart_ms says when it will be */
@@ -47,6 +50,10 @@ struct supervisor {
     int exit_status;
     struct err *err;
     int signal_fd, settings_fd, data_dir_fd;
+    struct certificates *certificates;
+    int64_t certificates_due_ms;    /* when they are looked at again */
+    int64_t secret_due_ms;          /* likewise */
+    struct timespec secret_changed; /* its file's, when it was last read */
     struct role_listener listeners[SUPERVISOR_LISTENERS_MAX];
     size_t n_listeners;
     struct child children[ROLE_COUNT]; /* the first, the supervisor's own, is unused */
@@ -65,6 +72,16 @@ void child_close(struct child *c);
 /* place.c */
 enum rc place_open(struct supervisor *s, str_t settings_text, struct err *err);
 void place_close(struct supervisor *s);
+
+/* certificates.c */
+enum rc certificates_open(struct supervisor *s, struct err *err);
+void certificates_close(struct supervisor *s);
+bool certificates_give(struct supervisor *s, struct child *c); /* what its row names */
+void certificates_look(struct supervisor *s); /* if it is time: hands out what has changed */
+
+/* secrets.c */
+bool secrets_give(struct supervisor *s, struct child *c); /* reads the file */
+void secrets_look(struct supervisor *s);                  /* if it is time and it has changed */
 
 /* privilege.c */
 void privilege_users(struct supervisor *s);

@@ -3,8 +3,8 @@
  * The messages are those that were there at login (RFC 1939 5); their contents are fetched chunk by
  * chunk as the client takes them. A damaged message costs that message: it is listed, it answers
  * with an error, and it can be deleted. */
-#include "mail/domain.h"
 #include "roles/log.h"
+#include "roles/sasl_driver.h"
 #include "roles/user/session.h"
 
 enum {
@@ -72,23 +72,6 @@ static void refuse_login(struct user_session *s, enum rc rc, const struct err *e
         pop3s_refuse(s->pop3, POP3S_TEMP, "logins cannot be checked now; try again later");
 }
 
-/* The account's name as it is stored: its domain in A-labels. What cannot be one is nobody's
- * name. */
-static str_t stored_name(str_t name, struct arena *a)
-{
-    size_t at;
-    str_t domain;
-    if (!str_rfind(name, '@', &at) || !domain_to_ascii(str_from(name, at + 1), a, &domain))
-        return name;
-    struct buf b;
-    buf_init(&b, NAME_ARENA / 2);
-    buf_add(&b, str_first(name, at + 1));
-    buf_add(&b, domain);
-    str_t stored = b.failed ? STR_NONE : arena_dup(a, buf_str(&b));
-    buf_free(&b);
-    return stored.len > 0 ? stored : name;
-}
-
 /* Held back, so that who floods us has his connections full of waiting, and others get a turn. */
 static uint32_t busy(struct err *err)
 {
@@ -105,8 +88,8 @@ static enum rc check(struct user_session *s, struct store **store, struct err *e
     enum rc rc = RC_TEMP;
     arena_init(&a, NAME_ARENA);
     if (atomic_fetch_add(&u->logins_waiting, 1) < USER_LOGINS_MAX)
-        rc = u->login(u, stored_name(pop3s_name(s->pop3), &a), pop3s_password(s->pop3), &s->peer,
-                      &s->account, store, &hold_ms, err);
+        rc = u->login(u, login_stored_name(pop3s_name(s->pop3), &a), pop3s_password(s->pop3),
+                      &s->peer, &s->account, store, &hold_ms, err);
     else
         hold_ms = busy(err);
     atomic_fetch_sub(&u->logins_waiting, 1);

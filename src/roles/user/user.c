@@ -1,10 +1,12 @@
-/* user.c: the user role: from its start to its stop. See user.h. */
+/* user.c: the user role: from its start to its stop. See user.h and submission.h. Mail read and mail
+ * handed in are two servers: neither can use up the other's workers. */
 #include "roles/user/user.h"
 
 #include <stdlib.h>
 
 #include "roles/log.h"
 #include "roles/role.h"
+#include "roles/user/submission.h"
 #include "store/remote.h"
 
 enum {
@@ -53,17 +55,28 @@ static bool listen_all(struct server *server, struct role *r)
     return true;
 }
 
-/* As the setting says: a proxy of the owner's has all people's connections. */
-static bool exempt(void *user, const struct netaddr *peer)
+static bool in_one_of(const struct netaddr_net *nets, size_t n, const struct netaddr *peer)
 {
-    const struct settings *set = ((struct user *)user)->settings;
-    for (size_t i = 0; i < set->n_relay_networks; i++)
-        if (netaddr_in(&set->relay_networks[i], peer))
+    for (size_t i = 0; i < n; i++)
+        if (netaddr_in(&nets[i], peer))
             return true;
     return false;
 }
 
-static int serve(struct role *r, struct user *u)
+/* As the setting says: a webmail of the owner's has all people's connections. */
+static bool exempt(void *user, const struct netaddr *peer)
+{
+    const struct settings *set = ((struct user *)user)->settings;
+    return in_one_of(set->relay_networks, set->n_relay_networks, peer);
+}
+
+static bool proxied(void *user, const struct netaddr *peer)
+{
+    const struct settings *set = ((struct user *)user)->settings;
+    return in_one_of(set->proxy_networks, set->n_proxy_networks, peer);
+}
+
+static struct server *serve_pop3(struct role *r, struct user *u, bool *ok)
 {
     const struct server_limits limits = {
         .workers_max = USER_WORKERS_MAX,
@@ -72,24 +85,40 @@ static int serve(struct role *r, struct user *u)
         .exempt = exempt,
         .refuse_text = "-ERR [SYS/TEMP] too many connections\r\n",
         .output_stall_ms = OUTPUT_STALL_MS,
+        .per_network_max = (int)r->settings->connections_per_network,
+        .per_minute_max = (int)r->settings->connections_per_minute,
+        .proxied = proxied,
     };
     struct server *server = server_new(&user_session_ops, u, &limits);
-    if (server == NULL)
-        return EXIT_FAILURE;
-    bool ok = listen_all(server, r);
+    *ok = server != NULL && listen_all(server, r);
+    return server;
+}
+
+static int serve(struct role *r, struct user *u, struct submission *m)
+{
+    bool ok;
+    struct server *pop3 = serve_pop3(r, u, &ok);
+    ok = ok && submission_start(m, r);
     if (ok)
         role_wait_stop(r);
     else
         log_event("user", STR(""), "cannot-listen", log_end);
-    server_stop(server);
-    server_free(server);
+    submission_stop(m);
+    if (pop3 != NULL) {
+        server_stop(pop3);
+        server_free(pop3);
+    }
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int role_user(struct role *r)
 {
     struct user u;
-    int status = user_init(&u, &r->env, r->settings) ? serve(r, &u) : EXIT_FAILURE;
+    struct submission m;
+    bool ok = user_init(&u, &r->env, r->settings);
+    ok = submission_init(&m, &r->env, r->settings, r->tls) && ok;
+    int status = ok ? serve(r, &u, &m) : EXIT_FAILURE;
+    submission_free(&m);
     user_free(&u);
     return status;
 }
