@@ -320,11 +320,11 @@ def nodemailer():
     shutil.copytree(HERE / "nodemailer", d)
     try:
         p = run("npm", "ci", "--prefix", d, "--no-audit", "--no-fund", "--ignore-scripts", timeout=90)
-        why = p.stderr.strip() if p.returncode else None
+        why = (p.stderr.strip() or "no reason given") if p.returncode else None
     except subprocess.TimeoutExpired:
         why = "no answer within 90 s"
     if why:
-        print(f"      skipped: npm cannot fetch nodemailer: {why.splitlines()[-1] if why else ''}")
+        print(f"      skipped: npm cannot fetch nodemailer: {why.splitlines()[0]}")
         return None
     return d
 
