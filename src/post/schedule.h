@@ -101,7 +101,8 @@ bool schedule_good(struct schedule *s, struct schedule_dest *d);
 int64_t schedule_bad(struct schedule *s, struct schedule_dest *d, int64_t now_ms);
 /* the caller's slot is free again; d may be gone */
 void schedule_leave(struct schedule *s, struct schedule_dest *d, int64_t now_ms);
-/* When schedule_take will next find something; INT64_MAX: nothing waits. */
+/* When schedule_take will next find something: INT64_MIN: at once; INT64_MAX: nothing waits. Not to
+ * be subtracted from before it was compared. */
 int64_t schedule_next_ms(const struct schedule *s);
 
 /* ---- sites ---- */

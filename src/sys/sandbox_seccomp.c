@@ -164,7 +164,9 @@ static int allow_rules(scmp_filter_ctx f, const struct sandbox *s)
     rc = rc == 0 && !files ? allow_fstat(f) : rc;
     rc = rc == 0 ? allow_if(f, SCMP_SYS(ioctl), 1, INT_BITS, FIONREAD) : rc;
     rc = rc == 0 ? allow_if(f, SCMP_SYS(ioctl), 1, INT_BITS, FIONBIO) : rc;
-    if (rc == 0 && SANDBOX_ANY_PRCTL)
+    if (rc == 0 && SANDBOX_SANITIZED) /* a report asks whether it writes to a terminal */
+        rc = allow_if(f, SCMP_SYS(ioctl), 1, INT_BITS, TCGETS);
+    if (rc == 0 && SANDBOX_SANITIZED)
         rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 0);
     else if (rc == 0)
         rc = allow_if(f, SCMP_SYS(prctl), 0, INT_BITS, PR_SET_NAME);

@@ -167,6 +167,7 @@ def after(server, place, sink):
         got = [whole(m) for m in s.pop3_messages("ben")], [whole(m) for m in sink.got]
         p = s.cli("check", "store")
         assert p.returncode == 0, p.stdout + p.stderr
+        no_faults(s.log())
         return got
     except Exception:
         print(s.log()[-3000:])

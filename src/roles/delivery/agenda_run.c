@@ -129,9 +129,9 @@ static int64_t main_wait_ms(const struct agenda *g)
 {
     int64_t next = schedule_next_ms(g->schedule), now = g->env->mono_ms(g->env);
     /* due already: all workers are busy, one of them will look */
-    if (next == INT64_MAX || next - now > TICK_MS || next <= now)
+    if (next <= now)
         return TICK_MS;
-    return next - now;
+    return next > now + TICK_MS ? TICK_MS : next - now;
 }
 
 static void main_loop(struct agenda *g)
