@@ -4,7 +4,7 @@
     bench.py [WORKLOAD ...] [--servers postrider,postfix] [--reps 3] [--n N]
 
 Workloads: accept (100, 20 and 1 connections, 10 KiB), large (1 MiB), relay, local, submit (STARTTLS and AUTH PLAIN, one
-message a connection), idle; without a name all of them.
+message a connection), logins (accept beside a thousand logins), idle; without a name all of them.
 Runs itself in private network and mount namespaces, the servers' folders on a journaled ext4 made for the run.
 """
 import argparse, contextlib, json, os, signal, socket, statistics, subprocess, sys, tempfile, threading, time
@@ -34,7 +34,7 @@ def isolate():
     resolv = BIN / "resolv.conf"
     resolv.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
     script = f"""set -e
-ip link set lo up; mount --make-rprivate /; mount --bind {resolv} /etc/resolv.conf
+ip link set lo up; ip route add local 10.77.0.0/16 dev lo; mount --make-rprivate /; mount --bind {resolv} /etc/resolv.conf
 echo 1024 65535 > /proc/sys/net/ipv4/ip_local_port_range
 echo 12000-12999 > /proc/sys/net/ipv4/ip_local_reserved_ports
 echo 8192 > /proc/sys/net/core/somaxconn; echo 8192 > /proc/sys/net/ipv4/tcp_max_syn_backlog
@@ -250,6 +250,37 @@ def submit(s, cell, n):
                    warm_cpu=round(first, 2), client_cpu=round(r["client_cpu"] / max(r["ok"], 1) * 1000, 3))
 
 
+def logins(s, cell, n):
+    """`accept` at port 25, alone and while a thousand connections to the submission port do nothing but AUTH PLAIN under TLS, from 200
+    addresses that are not trusted: with wrong passwords for many names, and with right ones. Alone before and after each, so that
+    the machine's moods fall on both."""
+    kw = dict(cell, t="u%llu@far.test", u=100)
+    n = n or int(load(**kw, n=2000, r="W", T=30)["rate"] * 6)
+    rates, tried = dict(alone=[], wrong=[], right=[]), {}
+    for phase in ("alone", "wrong", "alone", "right", "alone"):
+        attack = None
+        if phase != "alone":
+            account = dict(wrong="user%llu@bench.test:wrong", right="user%llu@bench.test:benchpass")[phase]
+            attack = subprocess.Popen([BIN / "smtpload", "-p", str(PORT + 2), "-a", "-A", account, "-c", "1000", "-n", "1000000", "-m", "1",
+                                       "-u", "10000" if phase == "wrong" else str(s.users), "-g", "200", "-X", "-Z", "-T", "120"],
+                                      stdout=subprocess.PIPE, text=True)
+            time.sleep(5)       # until all are there, and those with the right password are known
+        r = load(**kw, n=n, r="R" + phase, T=100)
+        rates[phase].append(r["rate"])
+        if attack:
+            attack.send_signal(signal.SIGINT)
+            a = json.loads(attack.communicate()[0].strip().splitlines()[-1])
+            if a["maxopen"] < 1000 or a["wrong" if phase == "wrong" else "logins"] == 0:
+                raise RuntimeError(f"no attack: {a}")
+            tried[phase] = (a["logins"] + a["wrong"]) / (r["elapsed"] + 5)
+            s.quiet()
+    alone = rates["alone"]
+    wrong, right = rates["wrong"][0] / ((alone[0] + alone[1]) / 2), rates["right"][0] / ((alone[1] + alone[2]) / 2)
+    return dict(rate=round(statistics.mean(alone), 1), wrong=round(rates["wrong"][0], 1), wrong_ratio=round(wrong, 3),
+                wrong_tries=round(tried["wrong"], 1), right=round(rates["right"][0], 1), right_ratio=round(right, 3),
+                right_logins=round(tried["right"], 1), anon_mib=round(s.peak / 2**20, 1))
+
+
 def idle(s, cell, n):
     base = s.cg.anon()
     p = subprocess.Popen([BIN / "smtpload", "-p", str(PORT), "-i", "-c", "10000", "-w", "4", "-T", "100", "-g", "200"],
@@ -270,10 +301,11 @@ WORKLOADS = {
     "local": ("local", local, [dict(s=10 * K, c=100, m=0), dict(s=10 * K, c=20, m=0)]),
     # S: each handshake a full one, Z: resumed with the ticket of the connection before
     "submit": ("submit", submit, [dict(s=10 * K, c=20, S=True), dict(s=10 * K, c=20, Z=True), dict(s=10 * K, c=1, S=True)]),
+    "logins": ("logins", logins, [dict(s=10 * K, c=20, m=0)]),
     "idle": ("idle", idle, [{}]),
 }
 COLUMNS = ("rate", "cpu_per_1000", "p50", "p99", "anon_mib", "lost", "doubled", "refused", "held", "kib_each", "resumed",
-           "session_p50", "warm_cpu", "client_cpu")
+           "session_p50", "warm_cpu", "client_cpu", "wrong", "wrong_ratio", "wrong_tries", "right", "right_ratio", "right_logins")
 
 
 def show(workload, cell, rows, names):
@@ -316,6 +348,8 @@ def main():
             rows = {}
             for rep in range(a.reps if w != "idle" else 1):
                 for name in names[rep % len(names):] + names[:rep % len(names)]:
+                    if w == "logins" and name == "postfix":
+                        continue    # a figure of ours
                     if w == "idle" and name == "postfix" and "BENCH_PROCS" not in os.environ:
                         continue    # 1.2 MB a session: known, and it takes minutes
                     with Server(name, mode, a.users) as s:

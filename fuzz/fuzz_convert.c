@@ -7,6 +7,31 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void second_pass(struct mail_convert *c, str_t in, size_t step, struct buf *out)
+{
+    for (str_t rest = in; rest.len > 0; rest = str_from(rest, step))
+        if (!mail_convert_feed(c, str_first(rest, step), out))
+            abort();
+    if (!mail_convert_end(c, out))
+        abort();
+}
+
+/* Twice the same, also behind a pass that was given up in its middle. */
+static void written_again(struct mail_convert *c, str_t in, size_t step, str_t before)
+{
+    struct buf out;
+    buf_init(&out, 1 << 26);
+    mail_convert_again(c);
+    if (!mail_convert_feed(c, str_first(in, in.len / 2), &out))
+        abort();
+    buf_clear(&out);
+    mail_convert_again(c);
+    second_pass(c, in, step, &out);
+    if (!str_eq(buf_str(&out), before))
+        abort();
+    buf_free(&out);
+}
+
 static bool convert(enum mail_convert_to to, str_t in, size_t step, bool *needed, struct buf *out)
 {
     struct mail_convert *c = mail_convert_new(to);
@@ -15,11 +40,10 @@ static bool convert(enum mail_convert_to to, str_t in, size_t step, bool *needed
     for (str_t rest = in; rest.len > 0; rest = str_from(rest, step))
         mail_convert_look(c, str_first(rest, step));
     bool good = mail_convert_looked(c, needed) == MAIL_CONVERT_OK;
-    for (str_t rest = in; good && rest.len > 0; rest = str_from(rest, step))
-        if (!mail_convert_feed(c, str_first(rest, step), out))
-            abort();
-    if (good && !mail_convert_end(c, out))
-        abort();
+    if (good) {
+        second_pass(c, in, step, out);
+        written_again(c, in, step, buf_str(out));
+    }
     mail_convert_free(c);
     return good;
 }

@@ -44,6 +44,7 @@ static void check_trace(str_t a, str_t b, str_t c, struct buf *out)
         .helo = a, .by = b, .protocol = c, .id = c, .recipient = b, .wall_ms = (int64_t)a.len};
     check_field(out, trace_received_write(&t, out), STR("Received"));
     t.client.family = NETADDR_V6;
+    t.client_name = b;
     check_field(out, trace_received_write(&t, out), STR("Received"));
     check_field(out, trace_return_path_write(a, out), STR("Return-Path"));
     check_field(out, trace_delivered_to_write(b, out), STR("Delivered-To"));

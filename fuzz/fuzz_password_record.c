@@ -15,6 +15,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < r.n; i++)
         must(strlen(r.entries[i].name) <= STORE_PASSWORD_NAME_MAX &&
              password_find(&r, str_c(r.entries[i].name)) <= (int)i);
+    must((r.generation != 0) == there);
+    if (!there) /* nothing is written without one: it would be given one */
+        r.generation = 1;
     buf_init(&b, PASSWORD_RECORD_MAX);
     must(password_encode(&r, &b));
     must(password_decode(buf_str(&b), &again) && memcmp(&r, &again, sizeof r) == 0);

@@ -28,6 +28,8 @@ static void answer_content(struct pop3s *s, str_t all, size_t piece)
     str_t rest = str_from(all, pop3s_index(s) + pop3s_piece(s) * piece);
     if (pop3s_index(s) == 4 && pop3s_piece(s) == 1)
         pop3s_content_failed(s, POP3S_PERM, "gone");
+    else if (pop3s_index(s) == 3 && pop3s_piece(s) < 2 && piece == 49)
+        pop3s_login_over(s, "no\r\nmore");
     else
         pop3s_content(s, str_first(rest, piece), rest.len <= piece);
 }
@@ -53,7 +55,12 @@ static enum pop3s_event drive(struct pop3s *s, str_t bytes, str_t all, size_t pi
         switch (ev) {
         case POP3S_LOGIN: answer_login(s, m); break;
         case POP3S_CONTENT: answer_content(s, all, piece); break;
-        case POP3S_UPDATE: pop3s_updated(s, true); break;
+        case POP3S_UPDATE:
+            if (m[3].deleted)
+                pop3s_login_over(s, "no more");
+            else
+                pop3s_updated(s, true);
+            break;
         case POP3S_FLUSH: take_output(s, last); break;
         case POP3S_IDLE:
         case POP3S_CLOSE: take_output(s, last); return ev;

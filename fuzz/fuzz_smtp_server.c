@@ -74,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .hostname = STR("mx.example.test"),
         .lmtp = data[0] & 1,
         .size_max = small ? 64 : 100000,
+        .excess_max = small ? 32 : 0,
         .recipients_max = small ? 3 : 1000,
         .messages_max = small ? 2 : 1000,
         .errors_soft = small ? 2 : 1000,

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The tree keeps its own rules: layers include only what their row allows, no relative includes, no forbidden calls, no file-scope
-# state outside the roles. test_tree.sh SOURCE BUILD
+# The tree keeps its own rules: layers include only what their row allows, no relative includes, no forbidden calls, nothing
+# unfinished. test_tree.sh SOURCE BUILD
 set -u
 src=$1/src build=$2
 bad=0

@@ -19,6 +19,7 @@ struct pki_want {
     const char *names;   /* "DNS:a.example,DNS:*.b.example", or NULL: an authority */
     int from_days, days; /* from today on; 0: -1 and 30 */
     int rsa_bits;        /* 0: P-256 */
+    bool ed25519;        /* instead; signs without a hash of its own, if nobody else signs it */
     const char *called;  /* an authority; NULL: "test authority" */
 };
 
@@ -49,7 +50,9 @@ static inline struct pki *pki_make(const struct pki *by, const struct pki_want *
     static long serial = 100;
     struct pki *p = calloc(1, sizeof *p);
     int from = w->from_days != 0 || w->days != 0 ? w->from_days : -1;
-    p->key = w->rsa_bits > 0 ? EVP_RSA_gen((unsigned)w->rsa_bits) : EVP_EC_gen("P-256");
+    p->key = w->ed25519        ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
+             : w->rsa_bits > 0 ? EVP_RSA_gen((unsigned)w->rsa_bits)
+                               : EVP_EC_gen("P-256");
     p->cert = X509_new();
     assert_non_null(p->key);
     X509_set_version(p->cert, X509_VERSION_3);
@@ -69,7 +72,8 @@ static inline struct pki *pki_make(const struct pki *by, const struct pki_want *
         pki_extension(p->cert, issuer->cert, NID_subject_alt_name, w->names);
     pki_extension(p->cert, issuer->cert, NID_basic_constraints,
                   w->names != NULL ? "critical,CA:FALSE" : "critical,CA:TRUE");
-    assert_true(X509_sign(p->cert, issuer->key, EVP_sha256()) > 0);
+    bool hashes = EVP_PKEY_get_base_id(issuer->key) != EVP_PKEY_ED25519;
+    assert_true(X509_sign(p->cert, issuer->key, hashes ? EVP_sha256() : NULL) > 0);
     BIO *c = BIO_new(BIO_s_mem()), *k = BIO_new(BIO_s_mem());
     assert_int_equal(PEM_write_bio_X509(c, p->cert), 1);
     assert_int_equal(PEM_write_bio_PrivateKey(k, p->key, NULL, NULL, 0, NULL, NULL), 1);
@@ -85,9 +89,33 @@ static inline void pki_free(struct pki *p)
     free(p);
 }
 
+static inline void pki_free_all(struct pki *const *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        pki_free(all[i]);
+}
+
 static inline struct tls_pair pki_pair(const char *name, const struct pki *p)
 {
     return (struct tls_pair){str_c(name), str_c(p->cert_pem), str_c(p->key_pem)};
+}
+
+/* Trusts the authority; `first` answers to every name, `second` to its own and alias.example. Both
+ * may be NULL. */
+static inline struct tls_vault *pki_vault(const struct pki *authority, const struct pki *first,
+                                          const struct pki *second)
+{
+    struct err err = {0};
+    struct tls_vault *v = tls_vault_new();
+    struct tls_pair pairs[2];
+    size_t n = 0;
+    if (first != NULL)
+        pairs[n++] = pki_pair("", first);
+    if (second != NULL)
+        pairs[n++] = pki_pair("alias.example", second);
+    assert_int_equal(tls_vault_set_pairs(v, pairs, n, &err), RC_OK);
+    assert_int_equal(tls_vault_set_authorities(v, str_c(authority->cert_pem), &err), RC_OK);
+    return v;
 }
 
 #endif

@@ -53,13 +53,20 @@ struct cli_command {
  * without a running server. */
 struct store *cli_store(struct cli *c, bool offline_ok);
 int cli_no_store(const struct cli *c); /* the exit code */
-bool cli_server_runs(struct cli *c);   /* after cli_store: a server answers (not our own core) */
 void cli_close(struct cli *c);
+/* Whether the server may connect as a route (post/route.h) says: CLI_OK, or it has said which setting
+ * is missing. What is no route is another's matter: CLI_OK. */
+int cli_route_check(struct cli *c, str_t words);
+/* Rows of tables that name such ports, printed or put into the array `found`; how many. 0 too where
+ * there is no store to be looked at. */
+size_t cli_routes_look(struct cli *c, json_t *found);
+/* The certificates, printed or put into the array `found`. True: there is something to be done. */
+bool cli_certificates_look(struct cli *c, json_t *found);
 
 /* Messages. All return the exit code given, so that `return cli_fail(…)` reads well. */
 int cli_fail(struct cli *c, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int cli_usage(struct cli *c);
-/* RC_TEMP gives CLI_LATER, else CLI_FAILED */
+/* RC_TEMP gives CLI_LATER, what is not there (post/missing.h) CLI_NOT_FOUND, else CLI_FAILED */
 int cli_err(struct cli *c, const struct err *e);
 int cli_store_error(struct cli *c, enum store_rc rc);
 /* Prints the JSON document and frees it. */
@@ -84,7 +91,7 @@ cli_run cmd_account, cmd_alias, cmd_check, cmd_config, cmd_domain, cmd_init, cmd
 /* Called by a link of their name too; see sendmail.h. */
 cli_run cmd_mailq, cmd_newaliases, cmd_sendmail;
 
-/* The options every subcommand takes, as the help and the man page print them. */
+/* All subcommands: main.c finds them here, the help prints them. postrider(1) is written by hand. */
 extern const struct cli_command cli_commands[];
 extern const size_t cli_ncommands;
 

@@ -101,8 +101,14 @@ static int check_config(struct cli *c)
     }
     if (c->settings.n_listen_smtp == 0 && !c->json)
         printf("listen_smtp is empty: no mail comes in by SMTP\n");
+    json_t *routes = c->json ? json_array() : NULL;
+    doubt = cli_routes_look(c, routes) > 0 || doubt;
+    json_t *certificates = c->json ? json_array() : NULL;
+    doubt = cli_certificates_look(c, certificates) || doubt;
     if (c->json)
-        return cli_print_json(json_pack("{s:b, s:b}", "ok", 1, "doubts", doubt));
+        return cli_print_json(
+            json_pack("{s:b, s:b, s:o, s:o}", "ok", 1, "doubts", doubt, "closed_ports", routes,
+                      "certificates", certificates));
     printf("%s is good\n", c->config_file);
     return CLI_OK;
 }

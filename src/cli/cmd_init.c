@@ -9,7 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/load.h"
-#include "post/directory.h"
+#include "post/directory_row.h"
 #include "roles/tls_files.h"
 #include "store/remote.h"
 
@@ -109,6 +109,14 @@ static int first_account(struct cli *c, const struct wanted *w)
     struct err err = {0};
     uint64_t id;
     str_t password;
+    enum store_rc there = directory_account_find(c->store, str_c(w->account), &id);
+    if (there != STORE_OK)
+        return cli_store_error(c, there);
+    if (id != 0) {
+        if (!c->json)
+            printf("the account %s is there already and stays as it is\n", w->account);
+        return CLI_OK;
+    }
     if (!cli_password(c, w->password_stdin, &password))
         return CLI_FAILED;
     if (directory_account_add(c->store, str_c(w->account), &id, &err) != RC_OK ||
@@ -117,6 +125,38 @@ static int first_account(struct cli *c, const struct wanted *w)
     if (!c->json)
         printf("made the account %s\n", w->account);
     return CLI_OK;
+}
+
+/* postmaster (RFC 5321 4.5.1), and root, to whom cron and others on this machine write; where the
+ * account's domain has no such address yet. */
+static int first_alias(struct cli *c, const char *name, str_t account)
+{
+    struct err err = {0};
+    struct directory_address own;
+    bool there = false;
+    str_t row;
+    if (!directory_address_parse(account, &c->arena, &own))
+        return CLI_OK; /* it was taken as an account, so it is one */
+    enum store_rc rc = store_get1(c->store, DIRECTORY_PART,
+                                  directory_key_address(own.domain, str_c(name), &c->arena),
+                                  &c->arena, &there, &row);
+    if (rc != STORE_OK)
+        return cli_store_error(c, rc);
+    str_t alias = arena_fmt(&c->arena, "%s@" STR_FMT, name, STR_ARG(own.domain));
+    if (there)
+        return CLI_OK;
+    if (directory_alias_set(c->store, alias, &account, 1, &err) != RC_OK)
+        return cli_err(c, &err);
+    if (!c->json)
+        printf("made the alias " STR_FMT ", which leads to " STR_FMT "\n", STR_ARG(alias),
+               STR_ARG(account));
+    return CLI_OK;
+}
+
+static int first_aliases(struct cli *c, str_t account)
+{
+    int code = first_alias(c, "postmaster", account);
+    return code == CLI_OK ? first_alias(c, "root", account) : code;
 }
 
 /* TLS works from the first minute; a certificate that others trust is for later. */
@@ -166,6 +206,8 @@ int cmd_init(struct cli *c, int argc, char **argv)
         code = first_domain(c, w.domain);
     if (code == CLI_OK && w.account != NULL)
         code = first_account(c, &w);
+    if (code == CLI_OK && w.account != NULL)
+        code = first_aliases(c, str_c(w.account));
     if (code == CLI_OK && !c->json)
         printf("the store is in " STR_FMT "; `postrider serve` starts the server\n",
                STR_ARG(c->settings.data_dir));

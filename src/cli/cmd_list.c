@@ -36,6 +36,8 @@ static int create(struct cli *c, struct store *s, int argc, char **argv)
 
 static int changed(struct cli *c, enum rc rc, bool drop, size_t n, const struct err *err)
 {
+    if (rc == RC_OK && drop && n == 0)
+        return cli_fail(c, CLI_NOT_FOUND, "the list has no such member");
     if (c->json) {
         json_t *o = json_object();
         json_object_set_new(o, drop ? "removed" : "added", json_integer((json_int_t)n));

@@ -6,26 +6,13 @@
 #include "cli/story.h"
 #include "post/route.h"
 
-enum verb {
-    LIST,
-    SHOW,
-    RETRY,
-    HOLD,
-    RELEASE,
-    REMOVE,
-    BOUNCE,
-    ROUTE,
-    SUSPEND,
-    RESUME,
-    LIMIT,
-    SUPPRESSED,
-    VERBS
+static const char *const verbs[] = {
+    [VERB_LIST] = "list",     [VERB_SHOW] = "show",       [VERB_RETRY] = "retry",
+    [VERB_HOLD] = "hold",     [VERB_RELEASE] = "release", [VERB_REMOVE] = "remove",
+    [VERB_BOUNCE] = "bounce", [VERB_ROUTE] = "route",     [VERB_SUSPEND] = "suspend",
+    [VERB_RESUME] = "resume", [VERB_LIMIT] = "limit",     [VERB_SUPPRESSED] = "suppressed",
 };
-
-static const char *const verbs[VERBS] = {
-    [LIST] = "list",       [SHOW] = "show",     [RETRY] = "retry",   [HOLD] = "hold",
-    [RELEASE] = "release", [REMOVE] = "remove", [BOUNCE] = "bounce", [ROUTE] = "route",
-    [SUSPEND] = "suspend", [RESUME] = "resume", [LIMIT] = "limit",   [SUPPRESSED] = "suppressed"};
+_Static_assert(sizeof verbs / sizeof *verbs == VERBS, "a name for each");
 
 /* ---- changes ---- */
 
@@ -42,22 +29,22 @@ static int changed(struct cli *c, enum store_rc rc, size_t n, const char *done)
     return CLI_OK;
 }
 
-static int change(struct cli *c, const struct queue_words *w, enum verb verb)
+static const struct change {
+    enum queue_change what;
+    const char *done; /* NULL: the verb changes nothing so simple */
+} changes[VERBS] = {
+    [VERB_RETRY] = {QUEUE_RETRY, "due now"},      [VERB_HOLD] = {QUEUE_HOLD, "held"},
+    [VERB_RELEASE] = {QUEUE_RELEASE, "released"}, [VERB_REMOVE] = {QUEUE_REMOVE, "removed"},
+    [VERB_BOUNCE] = {QUEUE_BOUNCE, "removed"},
+};
+
+static int change(struct cli *c, const struct queue_words *w, enum queue_verb verb)
 {
-    static const char *const done[VERBS] = {[RETRY] = "due now",
-                                            [HOLD] = "held",
-                                            [RELEASE] = "released",
-                                            [REMOVE] = "removed",
-                                            [BOUNCE] = "removed"};
-    bool bounce = verb == BOUNCE || (verb == REMOVE && w->bounce);
-    enum queue_change what = verb == RETRY     ? QUEUE_RETRY
-                             : verb == HOLD    ? QUEUE_HOLD
-                             : verb == RELEASE ? QUEUE_RELEASE
-                             : bounce          ? QUEUE_BOUNCE
-                                               : QUEUE_REMOVE;
+    const struct change *do_it = &changes[w->bounce ? VERB_BOUNCE : verb];
     size_t n = 0;
-    enum store_rc rc = queue_change(&c->env, c->settings.hostname, &w->f, what, &n);
-    return changed(c, rc, n, done[verb]);
+    must(do_it->done != NULL);
+    enum store_rc rc = queue_change(&c->env, c->settings.hostname, &w->f, do_it->what, &n);
+    return changed(c, rc, n, do_it->done);
 }
 
 /* The last word is the route: "smtp relay.example:25" is one word for the shell. */
@@ -72,43 +59,55 @@ static int reroute(struct cli *c, const struct queue_words *w)
         return cli_usage(c);
     if (!none && !route_parse(words, &c->arena, &route, &err))
         return cli_err(c, &err);
+    if (!none && cli_route_check(c, words) != CLI_OK)
+        return CLI_FAILED;
     enum store_rc rc = queue_reroute(&c->env, &w->f, none ? STR_NONE : words, &n);
     return changed(c, rc, n, "on the new route");
 }
 
-static int of_deliveries(struct cli *c, int argc, char **argv, enum verb verb)
+static int of_deliveries(struct cli *c, int argc, char **argv, enum queue_verb verb)
 {
     struct queue_words w;
-    int code = queue_words_parse(c, argc, argv, 2, verb == ROUTE ? 1 : 0, &w);
+    int code = queue_words_parse(c, argc, argv, verb, &w);
     if (code != CLI_OK)
         return code;
-    if (verb != LIST && !w.what)
+    if (verb != VERB_LIST && !w.what)
         return cli_usage(c);
-    if (verb == SHOW && !w.f.by_id)
+    if (verb == VERB_SHOW && (!w.f.by_id || w.f.by_state))
         return cli_fail(c, CLI_USAGE,
                         "`queue show` wants a queue ID; `postrider queue list --messages` shows "
                         "them");
-    if (cli_store(c, verb != RETRY) == NULL)
+    if (cli_store(c, verb != VERB_RETRY) == NULL)
         return cli_no_store(c);
     code = queue_words_settle(c, &w);
     if (code != CLI_OK)
         return code;
-    if (verb == LIST)
+    if (verb == VERB_LIST)
         return w.messages ? queue_list_messages(c, &w) : queue_list_groups(c, &w);
-    if (verb == SHOW)
+    if (verb == VERB_SHOW)
         return cli_show_story(c, w.f.id);
-    return verb == ROUTE ? reroute(c, &w) : change(c, &w, verb);
+    return verb == VERB_ROUTE ? reroute(c, &w) : change(c, &w, verb);
 }
 
 int cmd_queue(struct cli *c, int argc, char **argv)
 {
     int verb = cli_verb(c, argc > 1 ? argv[1] : NULL, verbs, VERBS);
-    switch (verb) {
-    case -1: return CLI_USAGE;
-    case SUSPEND: return queue_suspend(c, argc, argv);
-    case RESUME: return queue_resume(c, argc, argv);
-    case LIMIT: return queue_limit(c, argc, argv);
-    case SUPPRESSED: return queue_suppressed(c, argc, argv);
-    default: return of_deliveries(c, argc, argv, (enum verb)verb);
+    if (verb < 0)
+        return CLI_USAGE;
+    switch ((enum queue_verb)verb) {
+    case VERB_LIST:
+    case VERB_SHOW:
+    case VERB_RETRY:
+    case VERB_HOLD:
+    case VERB_RELEASE:
+    case VERB_REMOVE:
+    case VERB_BOUNCE:
+    case VERB_ROUTE: return of_deliveries(c, argc, argv, (enum queue_verb)verb);
+    case VERB_SUSPEND: return queue_suspend(c, argc, argv);
+    case VERB_RESUME: return queue_resume(c, argc, argv);
+    case VERB_LIMIT: return queue_limit(c, argc, argv);
+    case VERB_SUPPRESSED: return queue_suppressed(c, argc, argv);
+    case VERBS: break;
     }
+    must_failed("a verb", __FILE__, __LINE__);
 }

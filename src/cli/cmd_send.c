@@ -9,6 +9,7 @@
 
 #include "cli/send_options.h"
 #include "cli/smtp_hint.h"
+#include "post/directory.h"
 
 struct send {
     struct cli *c;
@@ -232,6 +233,37 @@ static bool all_recipients(struct send *s)
     return true;
 }
 
+/* The first domain of the server that is set up here. None: there is none, or not for us to read. */
+static str_t own_domain(struct cli *c)
+{
+    str_t domain = STR_NONE;
+    str_t file = arena_fmt(&c->arena, STR_FMT "/mail.mdb", STR_ARG(c->settings.data_dir));
+    const char *path = arena_cstr(&c->arena, file);
+    if (path == NULL || access(path, R_OK | W_OK) != 0 || cli_store(c, true) == NULL)
+        return STR_NONE;
+    enum store_rc rc = directory_first_domain(c->store, &c->arena, &domain);
+    return rc == STORE_OK ? domain : STR_NONE;
+}
+
+/* Who sends it, where nobody was named: to that address the reports go. On the socket it is of our
+ * host's name, which the server makes an address of its first domain if it must (sendmail(1)). */
+static int default_sender(struct send *s)
+{
+    struct cli *c = s->c;
+    str_t *from = &s->o.message.from;
+    if (s->o.user != NULL && strchr(s->o.user, '@') != NULL) {
+        *from = str_c(s->o.user);
+        return CLI_OK;
+    }
+    str_t domain = s->plan.socket != NULL ? c->settings.hostname : own_domain(c);
+    if (domain.len == 0)
+        return cli_fail(c, CLI_USAGE,
+                        "whose mail is it? Name the sender: --from ADDRESS (no domain of ours is "
+                        "known here by which it could be the postmaster)");
+    *from = arena_fmt(&c->arena, "postmaster@" STR_FMT, STR_ARG(domain));
+    return CLI_OK;
+}
+
 int cmd_send(struct cli *c, int argc, char **argv)
 {
     struct send s = {.c = c};
@@ -239,14 +271,11 @@ int cmd_send(struct cli *c, int argc, char **argv)
         return CLI_USAGE;
     if (!all_recipients(&s))
         return cli_fail(c, CLI_LATER, "out of memory");
-    if (s.o.message.from.ptr == NULL)
-        s.o.message.from =
-            s.o.user != NULL && strchr(s.o.user, '@') != NULL
-                ? str_c(s.o.user)
-                : arena_fmt(&c->arena, "postmaster@" STR_FMT, STR_ARG(c->settings.hostname));
     struct buf content;
     buf_init(&content, COMPOSE_OUTPUT_MAX);
     int code = send_plan(c, &s.o, &s.plan);
+    if (code == CLI_OK && s.o.message.from.ptr == NULL)
+        code = default_sender(&s);
     if (code == CLI_OK)
         code = send_password(c, &s.o, &s.plan);
     if (code == CLI_OK)

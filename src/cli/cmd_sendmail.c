@@ -27,7 +27,8 @@ void sendmail_say(const char *fmt, ...)
     fprintf(stderr, "sendmail: %s\n", text);
 }
 
-int sendmail_exit_code(const struct submit_outcome *o)
+/* For what the server refused. */
+static int sendmail_exit_code(const struct submit_outcome *o)
 {
     str_t status = str_c(o->status);
     if (str_eq(status, STR("5.1.2")))

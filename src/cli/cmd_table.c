@@ -98,8 +98,11 @@ int cmd_table(struct cli *c, int argc, char **argv)
         return cli_no_store(c);
     if (verb == LIST)
         return list(c, s, argc, argv);
-    enum rc rc = verb == SET
-                     ? table_set(s, which, str_c(argv[3]), joined(c, argc - 4, argv + 4), &err)
-                     : table_remove(s, which, str_c(argv[3]), &err);
+    str_t value = verb == SET ? joined(c, argc - 4, argv + 4) : STR_NONE;
+    bool route = verb == SET && (which == TABLE_TRANSPORT || which == TABLE_RELAY);
+    if (route && cli_route_check(c, value) != CLI_OK)
+        return CLI_FAILED;
+    enum rc rc = verb == SET ? table_set(s, which, str_c(argv[3]), value, &err)
+                             : table_remove(s, which, str_c(argv[3]), &err);
     return rc == RC_OK ? CLI_OK : cli_err(c, &err);
 }

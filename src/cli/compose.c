@@ -80,7 +80,8 @@ static bool long_line(str_t s)
     return false;
 }
 
-void compose_text(str_t text, struct buf *out)
+/* Content-Type and -Transfer-Encoding, an empty line, the text as these say. */
+static void compose_text(str_t text, struct buf *out)
 {
     bool ascii = str_ascii(text), plain = ascii && !long_line(text);
     const char *charset = ascii ? "us-ascii" : utf8_valid(text) ? "utf-8" : "unknown-8bit";

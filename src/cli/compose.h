@@ -38,7 +38,5 @@ bool compose_header_ok(str_t line);
 bool compose_read(struct cli *c, int fd, const char *what, struct buf *out);
 /* A part of a multipart message, without its boundary. False: a message was said. */
 bool compose_file(struct cli *c, const char *path, struct buf *out);
-/* Content-Type and -Transfer-Encoding, an empty line, the text as these say. */
-void compose_text(str_t text, struct buf *out);
 
 #endif

@@ -151,11 +151,6 @@ int cli_no_store(const struct cli *c)
     return c->later ? CLI_LATER : CLI_FAILED;
 }
 
-bool cli_server_runs(struct cli *c)
-{
-    return c->store != NULL && c->embedded == NULL;
-}
-
 void cli_close(struct cli *c)
 {
     struct embedded *e = c->embedded;

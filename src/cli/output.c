@@ -6,6 +6,7 @@
 
 #include "base/utf8.h"
 #include "cli/cli.h"
+#include "post/missing.h"
 
 int cli_fail(struct cli *c, int code, const char *fmt, ...)
 {
@@ -33,8 +34,10 @@ int cli_usage(struct cli *c)
 
 int cli_err(struct cli *c, const struct err *e)
 {
-    return cli_fail(c, e->rc == RC_TEMP || e->rc == RC_CLOSED ? CLI_LATER : CLI_FAILED, "%s",
-                    e->text);
+    int code = e->rc == RC_TEMP || e->rc == RC_CLOSED    ? CLI_LATER
+               : strcmp(e->status, MISSING_STATUS) == 0 ? CLI_NOT_FOUND
+                                                        : CLI_FAILED;
+    return cli_fail(c, code, "%s", e->text);
 }
 
 int cli_store_error(struct cli *c, enum store_rc rc)

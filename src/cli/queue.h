@@ -11,19 +11,36 @@
 #include "cli/cli.h"
 #include "post/queue_group.h"
 
+enum queue_verb {
+    VERB_LIST,
+    VERB_SHOW,
+    VERB_RETRY,
+    VERB_HOLD,
+    VERB_RELEASE,
+    VERB_REMOVE,
+    VERB_BOUNCE,
+    VERB_ROUTE,
+    VERB_SUSPEND,
+    VERB_RESUME,
+    VERB_LIMIT,
+    VERB_SUPPRESSED,
+    VERBS
+};
+
 struct queue_words {
     struct queue_filter f;
     bool what;     /* something was named */
     bool messages; /* --messages, or a single ID */
     bool bounce;   /* --bounce */
+    bool sums;     /* --by or --limit */
     enum queue_group_by by;
     uint64_t limit;   /* --limit: destinations or groups shown */
     str_t account;    /* --account, as given: found once there is a store */
-    const char *rest; /* the last plain word, where one more is allowed */
+    const char *rest; /* VERB_ROUTE: the word behind WHAT */
 };
-/* Reads argv from `from` on. `words`: plain words that may follow WHAT (0 or 1). CLI_OK, or it has
- * said what is wrong. */
-int queue_words_parse(struct cli *c, int argc, char **argv, int from, int words,
+/* Reads argv from the third word on, as `verb` (VERB_LIST to VERB_ROUTE) takes it: with VERB_ROUTE
+ * one more word may follow WHAT. CLI_OK, or it has said what is wrong. */
+int queue_words_parse(struct cli *c, int argc, char **argv, enum queue_verb verb,
                       struct queue_words *out);
 /* With the store at hand: the account. */
 int queue_words_settle(struct cli *c, struct queue_words *w);

@@ -118,18 +118,11 @@ int queue_resume(struct cli *c, int argc, char **argv)
     return said(c, table_remove(c->store, TABLE_SUSPEND, key, &err), &err, "resumed", key);
 }
 
-static bool limit_word(const char *word)
-{
-    uint64_t n;
-    str_t v = str_c(word), name;
-    return str_cut(&v, '=', &name) && str_u64(v, 1000000, &n) && n > 0 &&
-           (str_eq(name, STR("connections")) || str_eq(name, STR("per_minute")));
-}
-
 int queue_limit(struct cli *c, int argc, char **argv)
 {
     str_t key;
     struct err err;
+    struct table_limit limit;
     if (argc == 2)
         return show_rows(c, TABLE_LIMIT, "limits", "no destination has a limit of its own");
     if (!destination(c, argv[2], &key))
@@ -137,19 +130,15 @@ int queue_limit(struct cli *c, int argc, char **argv)
     bool none = argc == 4 && strcmp(argv[3], "none") == 0;
     if (argc < 4 || argc > 5)
         return cli_usage(c);
-    for (int i = 3; i < argc && !none; i++)
-        if (!limit_word(argv[i]))
-            return cli_fail(c, CLI_USAGE,
-                            "\"%s\": a limit is connections=NUMBER or per_minute=NUMBER; none "
-                            "takes it away",
-                            argv[i]);
+    str_t words = joined(c, argc, argv, 3);
+    if (!none && !table_limit_parse(words, &limit, &err))
+        return cli_fail(c, CLI_USAGE, "%s; none takes it away", err.text);
     if (cli_store(c, true) == NULL)
         return cli_no_store(c);
     if (none)
         return said(c, table_remove(c->store, TABLE_LIMIT, key, &err), &err, "has no limit now",
                     key);
-    return said(c, table_set(c->store, TABLE_LIMIT, key, joined(c, argc, argv, 3), &err), &err,
-                "limited", key);
+    return said(c, table_set(c->store, TABLE_LIMIT, key, words, &err), &err, "limited", key);
 }
 
 /* ---- addresses that do not exist ---- */

@@ -21,8 +21,6 @@
 
 /* A line on stderr: "sendmail: …". */
 void sendmail_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* The exit code for what the server refused. */
-int sendmail_exit_code(const struct submit_outcome *o);
 
 /* What became of a message after all that could be done in one session. */
 struct sendmail_result {

@@ -343,14 +343,21 @@ enum mail_convert_result mail_convert_looked(struct mail_convert *c, bool *neede
 {
     walk_end(&c->walk);
     bool failed = c->failed || c->walk.failed;
-    walk_free(&c->walk);
-    walk_init(&c->walk, &write_ops, c);
-    c->second = true;
+    mail_convert_again(c);
     *needed = c->needed;
     return failed          ? MAIL_CONVERT_MEMORY
            : c->header_bad ? MAIL_CONVERT_HEADER
            : c->seals      ? MAIL_CONVERT_SIGNED
                            : MAIL_CONVERT_OK;
+}
+
+void mail_convert_again(struct mail_convert *c)
+{
+    walk_free(&c->walk);
+    walk_init(&c->walk, &write_ops, c);
+    c->second = true;
+    c->column = c->grouped = 0;
+    c->blank = 0;
 }
 
 bool mail_convert_feed(struct mail_convert *c, str_t bytes, struct buf *out)

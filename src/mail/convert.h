@@ -43,5 +43,7 @@ enum mail_convert_result mail_convert_looked(struct mail_convert *c, bool *neede
  * fed, and a field). False: no memory, or `out` is full. */
 bool mail_convert_feed(struct mail_convert *c, str_t bytes, struct buf *out);
 bool mail_convert_end(struct mail_convert *c, struct buf *out);
+/* The second pass anew, from the first byte, whatever was fed or ended of it. */
+void mail_convert_again(struct mail_convert *c);
 
 #endif

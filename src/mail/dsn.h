@@ -1,5 +1,5 @@
 /* dsn.h: delivery status notifications. RFC 3464 (message/delivery-status), 3461 6 (what is in
- * them), 3462/6522 (multipart/report), 3463 (status codes), 6533 (SMTPUTF8).
+ * them), 3462/6522 (multipart/report), 3463 (status codes), 6533 (SMTPUTF8), 2852 5 (DELIVERBY).
  *
  * Makes the whole message, header and body with CRLF, for failure, delay or success. Of the original
  * its header is returned (64 KiB of it), or, with `whole`, all of it.
@@ -39,6 +39,7 @@ struct dsn {
     str_t to;                               /* the reverse-path */
     str_t queue_id, message_id_unique;      /* Message-ID: <unique@hostname> */
     int64_t now_ms, arrived_ms, give_up_ms; /* give_up_ms: will-retry-until, for DSN_DELAYED */
+    int64_t deliver_by_ms; /* the time its sender had set (RFC 2852), in every report; or 0 */
     const struct dsn_recipient *recipients;
     size_t n;
     str_t original_header; /* the message's first bytes; cut where its header ends, and at 64 KiB */

@@ -148,6 +148,7 @@ void dsn_status_write(const struct dsn *d, struct buf *out)
     write_origin(d, out);
     write_typed(out, STR("Reporting-MTA"), STR("dns;"), field_clean_name(&clean, d->hostname));
     write_date(out, STR("Arrival-Date"), d->arrived_ms);
+    write_date(out, STR("Deliver-By-Date"), d->deliver_by_ms); /* RFC 2852 5: in this place */
     field_write(out, STR("X-Postrider-Queue-ID"), field_clean_name(&clean, d->queue_id)); /* 2.4 */
     for (size_t i = 0; i < d->n; i++)
         write_recipient(d, &d->recipients[i], out);

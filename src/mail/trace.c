@@ -27,13 +27,21 @@ static void add_from(struct field *f, const struct trace_received *t)
 {
     if (t->client.family == NETADDR_NONE || t->client.family == NETADDR_UNIX)
         return;
-    struct field_clean clean;
-    char literal[NETADDR_TEXT], known[NETADDR_TEXT + 4] = " (";
+    struct field_clean clean, name;
+    char literal[NETADDR_TEXT], known[FIELD_NAME_MAX + NETADDR_TEXT + 5];
     str_t address = str_c(netaddr_literal(&t->client, literal));
-    memcpy(known + 2, address.ptr, address.len);
-    memcpy(known + 2 + address.len, ")", 2);
     str_t helo = t->helo.len > 0 ? field_clean_name(&clean, t->helo) : address;
-    add_clause(f, STR("from "), helo, str_c(known));
+    str_t parts[] = {STR(" ("), t->client_name, STR(" "), address, STR(")")};
+    size_t len = 0, n = sizeof parts / sizeof *parts;
+    if (t->client_name.len > 0)
+        parts[1] = str_first(field_clean_name(&name, t->client_name), FIELD_NAME_MAX);
+    else
+        parts[2] = parts[1] = STR("");
+    for (size_t i = 0; i < n; i++) {
+        memcpy(known + len, parts[i].ptr, parts[i].len);
+        len += parts[i].len;
+    }
+    add_clause(f, STR("from "), helo, str_of(known, len));
 }
 
 /* Users of this machine are known by number alone. */

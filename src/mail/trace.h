@@ -8,6 +8,7 @@
 
 struct trace_received {
     str_t helo;
+    str_t client_name;      /* as a proxy told it; or empty */
     struct netaddr client;  /* NETADDR_NONE: our own; NETADDR_UNIX: a user of this machine */
     str_t by, protocol, id; /* "ESMTP", queue id */
     str_t tls;              /* the registered name of the cipher suite (RFC 8314 4.3); or empty */

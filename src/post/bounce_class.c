@@ -143,6 +143,14 @@ static const struct words hints[] = {
     {"shutting down", BOUNCE_BUSY},
 };
 
+/* Nobody said it: a connection that our firewall or our sandbox does not let us make. From a server
+ * the same words are a refusal. */
+static const struct words own[] = {
+    {"permission denied", BOUNCE_UNREACHABLE},
+    {"operation not permitted", BOUNCE_UNREACHABLE},
+    {"relay_ports", BOUNCE_UNREACHABLE}, /* roles/courier/attempt_connect.c */
+};
+
 static bool icontains(str_t s, const char *what)
 {
     size_t n = strlen(what);
@@ -283,7 +291,7 @@ enum bounce_class bounce_class(int code, str_t status, str_t text)
 {
     enum bounce_class class;
     text = str_first(text, TEXT_LOOKED_AT);
-    if (code != 0 && by_words(WORDS(certain), text, &class))
+    if (code != 0 ? by_words(WORDS(certain), text, &class) : by_words(WORDS(own), text, &class))
         return class;
     if (by_detail(status, &class) || by_words(WORDS(hints), text, &class) ||
         by_subject(status, &class))

@@ -44,13 +44,6 @@ static bool is_postmaster(const struct question *q)
     return str_eq(name, STR("postmaster"));
 }
 
-static enum store_rc first_domain(struct store *s, struct arena *a, str_t *domain)
-{
-    bool present;
-    *domain = STR_NONE;
-    return store_get1(s, DIRECTORY_PART, DIRECTORY_KEY_FIRST, a, &present, domain);
-}
-
 /* The account that was made first: ids only grow, and their keys sort as they do. */
 static enum store_rc first_account(struct store *s, struct directory_entry *out)
 {
@@ -134,7 +127,7 @@ enum store_rc directory_lookup(struct store *s, str_t local, str_t domain, char 
     if (domain.len > DIRECTORY_DOMAIN_MAX || !domain_to_ascii(domain, a, &domain))
         return a->failed ? STORE_LIMIT : STORE_OK;
     if (domain.len == 0) {
-        enum store_rc rc = first_domain(s, a, &domain);
+        enum store_rc rc = directory_first_domain(s, a, &domain);
         if (rc != STORE_OK || domain.len == 0)
             return rc;
     }
@@ -158,4 +151,13 @@ enum store_rc directory_domain_exists(struct store *s, str_t domain, struct aren
     str_t key = directory_key_domain(domain, a);
     str_t value;
     return a->failed ? STORE_LIMIT : store_get1(s, DIRECTORY_PART, key, a, yes, &value);
+}
+
+enum store_rc directory_first_domain(struct store *s, struct arena *a, str_t *domain)
+{
+    bool present;
+    enum store_rc rc = store_get1(s, DIRECTORY_PART, DIRECTORY_KEY_FIRST, a, &present, domain);
+    if (rc != STORE_OK || !present)
+        *domain = STR_NONE;
+    return rc;
 }

@@ -15,6 +15,7 @@
  *     list/ID/DOMAIN/LOCAL   a member of a list (mailing_list.h), by its domain; no value
  *     next/list              the last list id given
  *     mask/ID/ADDRESS        a masked address of that account: when it was made, and a note (mask.h)
+ *     tab/NAME/KEY           a row of one of the operator's tables (table.h)
  *
  * Lookup of local@domain: the exact address, then without +detail, then the domain's catch-all
  * (given as an alias with one target); <postmaster> and postmaster@ any of our domains always exist
@@ -54,6 +55,8 @@ struct directory_entry {
 enum store_rc directory_lookup(struct store *s, str_t local, str_t domain, char separator,
                                struct arena *a, struct directory_entry *out);
 enum store_rc directory_domain_exists(struct store *s, str_t domain, struct arena *a, bool *yes);
+/* The domain that was made first, of those that are left; empty: there is none. */
+enum store_rc directory_first_domain(struct store *s, struct arena *a, str_t *domain);
 
 /* A cache in front of the two, for mx: valid while the board's directory generation stays the same.
  * Thread-safe. */

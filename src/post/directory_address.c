@@ -113,9 +113,7 @@ static enum rc build_account_remove(struct edit *e)
     str_t key, value;
     enum rc rc = edit_address_read(e, &there, &key, &value);
     if (rc == RC_OK && (there.kind == DIRECTORY_LIST || there.account == 0))
-        return err_set(e->err, RC_PERM, "",
-                       "there is no account " STR_FMT "; postrider account list shows all",
-                       STR_ARG(e->address.text));
+        return edit_missing(e);
     if (rc == RC_OK)
         rc = edit_not_catchall(e);
     if (rc == RC_OK)
@@ -133,7 +131,7 @@ static enum rc build_account_remove(struct edit *e)
 
 enum rc directory_account_remove(struct store *s, str_t address, struct err *err)
 {
-    struct edit e = {.s = s, .err = err, .name = address};
+    struct edit e = {.s = s, .err = err, .what = "account", .name = address};
     return edit_run(&e, build_account_remove);
 }
 
@@ -205,9 +203,7 @@ static enum rc build_alias_remove(struct edit *e)
     if (rc == RC_OK)
         rc = edit_mask_row(e, &there, &mask);
     if (rc == RC_OK && there.kind != DIRECTORY_ALIAS)
-        return err_set(e->err, RC_PERM, "",
-                       "there is no alias " STR_FMT "; postrider alias list shows all",
-                       STR_ARG(e->address.text));
+        return edit_missing(e);
     if (rc == RC_OK && there.account == 0)
         rc = edit_not_catchall(e);
     if (rc != RC_OK)
@@ -229,6 +225,6 @@ static enum rc build_alias_remove(struct edit *e)
 
 enum rc directory_alias_remove(struct store *s, str_t address, struct err *err)
 {
-    struct edit e = {.s = s, .err = err, .name = address};
+    struct edit e = {.s = s, .err = err, .what = "alias", .name = address};
     return edit_run(&e, build_alias_remove);
 }

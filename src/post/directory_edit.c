@@ -2,6 +2,8 @@
  * directory.h. Those of addresses are in directory_address.c. */
 #include "post/directory_edit.h"
 
+#include "post/missing.h"
+
 enum {
     EDIT_TRIES = 8, /* conflicts in a row: people type commands, they do not race that often */
     EDIT_ARENA = 512 * 1024, /* the largest row and what it was made of */
@@ -70,6 +72,13 @@ str_t edit_value(struct edit *e)
     return v;
 }
 
+enum rc edit_missing(struct edit *e)
+{
+    return err_set(e->err, RC_PERM, MISSING_STATUS,
+                   "there is no %s " STR_FMT "; `postrider %s list` shows all", e->what,
+                   STR_ARG(str_first(e->name, DIRECTORY_DOMAIN_MAX)), e->what);
+}
+
 enum rc edit_read(struct edit *e, str_t key, bool *present, str_t *value)
 {
     if (e->arena.failed)
@@ -93,7 +102,8 @@ void edit_require(struct edit *e, str_t key, bool present, str_t value)
 
 /* ---- domains ---- */
 
-enum rc edit_domain_syntax(struct edit *e, str_t text)
+/* Into domain_name. */
+static enum rc edit_domain_syntax(struct edit *e, str_t text)
 {
     if (directory_domain_parse(text, &e->arena, &e->domain_name))
         return RC_OK;
@@ -116,6 +126,8 @@ enum rc edit_domain_need(struct edit *e)
 {
     bool present;
     enum rc rc = domain_read(e, &present);
+    if (rc == RC_OK && !present && e->what != NULL)
+        return edit_missing(e);
     if (rc == RC_OK && !present)
         return err_set(e->err, RC_PERM, "",
                        STR_FMT
@@ -221,7 +233,7 @@ static enum rc build_domain_remove(struct edit *e)
 
 enum rc directory_domain_remove(struct store *s, str_t domain, struct err *err)
 {
-    struct edit e = {.s = s, .err = err, .name = domain};
+    struct edit e = {.s = s, .err = err, .what = "domain", .name = domain};
     return edit_run(&e, build_domain_remove);
 }
 

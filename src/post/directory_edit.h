@@ -15,6 +15,7 @@ struct edit {
     struct store_batch batch;
     struct buf value; /* of the row being written */
     /* What was asked for. */
+    const char *what; /* `name` is to be such a thing: "alias", "list" …; NULL: it is being made */
     str_t name, target;
     const str_t *targets;
     size_t ntargets;
@@ -34,14 +35,15 @@ enum rc edit_failed(struct edit *e, enum store_rc rc);
 /* The value under construction as a slice of its own, so that the next row can be built. */
 str_t edit_value(struct edit *e);
 str_t edit_u64(struct edit *e, uint64_t n); /* the same for a row that is a number */
+/* There is no such thing as `what` and `name` say (missing.h). */
+enum rc edit_missing(struct edit *e);
 enum rc edit_read(struct edit *e, str_t key, bool *present, str_t *value);
 enum rc edit_scan_keys(struct edit *e, str_t prefix, uint32_t rows_max, struct store_page *page);
 /* Requires a row as it was read (`value`), or absent. */
 void edit_require(struct edit *e, str_t key, bool present, str_t value);
 
 /* ---- domains ---- */
-enum rc edit_domain_syntax(struct edit *e, str_t text); /* into domain_name */
-enum rc edit_domain_need(struct edit *e);               /* domain_name is ours; into domain */
+enum rc edit_domain_need(struct edit *e); /* domain_name is ours; into domain */
 /* The row again, one edit on: see directory_row.h. */
 void edit_domain_touch(struct edit *e);
 

@@ -12,6 +12,7 @@
  *     b/CONTENT/n          content chunk n (content id: 10 bytes, the delivery's queue id or a new
  *                          one)
  *     seen/QUEUEID         this queue message was delivered here: makes local delivery exactly once
+ *     rate/…               how much the account sent (roles/smtp/limits.c)
  *
  * Delivery is one durable batch (lazy ones before it for content over a chunk): requires seen/
  * absent, puts it, the index row with the next UID, and the last chunk. STORE_CONFLICT on seen/ is

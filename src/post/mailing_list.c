@@ -77,9 +77,7 @@ static enum rc list_read(struct edit *e, uint64_t *id, str_t *key, str_t *value)
     struct directory_entry there;
     enum rc rc = edit_address_read(e, &there, key, value);
     if (rc == RC_OK && there.kind != DIRECTORY_LIST)
-        return err_set(e->err, RC_PERM, "",
-                       "there is no list " STR_FMT "; postrider list shows all",
-                       STR_ARG(e->address.text));
+        return edit_missing(e);
     *id = there.account;
     return rc;
 }
@@ -104,7 +102,7 @@ static enum rc build_delete(struct edit *e)
 
 enum rc mailing_list_delete(struct store *s, str_t address, struct err *err)
 {
-    struct edit e = {.s = s, .err = err, .name = address};
+    struct edit e = {.s = s, .err = err, .what = "list", .name = address};
     return edit_run(&e, build_delete);
 }
 
@@ -170,6 +168,7 @@ static enum rc members(struct store *s, str_t address, const str_t *m, size_t n,
         struct change c = {.drop = drop};
         struct edit e = {.s = s,
                          .err = err,
+                         .what = "list",
                          .name = address,
                          .targets = m + i,
                          .ntargets = n - i < MEMBERS_BATCH ? n - i : MEMBERS_BATCH,

@@ -57,9 +57,7 @@ static enum rc account_of(struct edit *e, uint64_t *id)
     if (rc != RC_OK)
         return rc;
     if (there.kind == DIRECTORY_LIST || there.account == 0)
-        return err_set(e->err, RC_PERM, "",
-                       "there is no account " STR_FMT "; postrider account list shows all",
-                       STR_ARG(e->address.text));
+        return edit_missing(e);
     store_require_equal(&e->batch, key, value);
     return RC_OK;
 }
@@ -121,7 +119,7 @@ enum rc mask_add(struct env *env, str_t account, str_t note, struct arena *a, st
                  struct err *err)
 {
     struct made made = {.env = env, .note = note, .arena = a};
-    struct edit e = {.s = env->store, .err = err, .name = account, .more = &made};
+    struct edit e = {.s = env->store, .err = err, .what = "account", .name = account, .more = &made};
     *out = STR_NONE;
     if (!note_good(note))
         return err_set(err, RC_PERM, "", "a note is one line of at most %d bytes", MASK_NOTE_MAX);
@@ -161,9 +159,7 @@ static enum rc build_remove(struct edit *e)
     if (rc == RC_OK && row.len > 0)
         rc = edit_read(e, row, &present, &ignored);
     if (rc == RC_OK && !present)
-        return err_set(e->err, RC_PERM, "",
-                       STR_FMT " is no masked address; postrider mask list shows all",
-                       STR_ARG(e->address.text));
+        return edit_missing(e);
     if (rc == RC_OK)
         rc = edit_not_catchall(e);
     if (rc != RC_OK)
@@ -177,7 +173,7 @@ static enum rc build_remove(struct edit *e)
 
 enum rc mask_remove(struct store *s, str_t address, struct err *err)
 {
-    struct edit e = {.s = s, .err = err, .name = address};
+    struct edit e = {.s = s, .err = err, .what = "mask", .name = address};
     return edit_run(&e, build_remove);
 }
 

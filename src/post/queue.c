@@ -10,7 +10,9 @@
 #include "base/codec.h"
 #include "base/cursor.h"
 
-/* Version 1 is read too (what it lacks is empty), 2 is written. */
+/* Version 1 is read too (what it lacks is empty), 2 is written. A further field of a message stands
+ * at the end, is read where the version has it, and raises MESSAGE_VERSION; all versions from the
+ * first on are read. Within a delivery what schedules need stands in front (delivery_head). */
 enum { MESSAGE_VERSION = 2, DELIVERY_VERSION = 2, FIRST_VERSION = 1 };
 
 enum { /* flags of a message row */
@@ -27,8 +29,16 @@ enum { /* more flags of a message row */
        N_BY_TRACE = 1,
        N_ALL = 1,
 };
-enum { D_WARNED = 1, D_SENDER = 2, D_BY_TOLD = 4, D_LIST = 8, D_ALL = 15 };
-enum { R_UTF8 = 1, R_ALL = 1 };
+enum { /* flags of a delivery row; D_BY: its time stands behind the source */
+       D_WARNED = 1,
+       D_SENDER = 2,
+       D_BY_TOLD = 4,
+       D_LIST = 8,
+       D_ASKED = 16,
+       D_BY = 32,
+       D_ALL = 63,
+};
+enum { R_UTF8 = 1, R_BOX = 2, R_ALL = 3 };
 
 /* ---- ids ---- */
 
@@ -139,6 +149,11 @@ bool queue_key_id(str_t key, queue_id_t *id)
     return true;
 }
 
+static bool version_known(uint8_t version, uint8_t newest)
+{
+    return version >= FIRST_VERSION && version <= newest;
+}
+
 /* ---- the message row ---- */
 
 bool queue_message_encode(const struct queue_message *m, struct buf *out)
@@ -193,7 +208,7 @@ bool queue_message_decode(str_t value, queue_id_t id, struct arena *a, struct qu
 {
     struct cursor c = cursor_of(value);
     uint8_t version = cursor_u8(&c), flags = cursor_u8(&c);
-    if (version != MESSAGE_VERSION && version != FIRST_VERSION)
+    if (!version_known(version, MESSAGE_VERSION))
         return false;
     *out = (struct queue_message){
         .id = id,
@@ -234,19 +249,22 @@ bool queue_delivery_encode(const struct queue_delivery *d, struct buf *out)
     buf_u8(out, DELIVERY_VERSION);
     buf_u8(out, (uint8_t)d->state);
     buf_u8(out, (uint8_t)((d->warned ? D_WARNED : 0) | (d->has_sender ? D_SENDER : 0) |
-                          (d->by_told ? D_BY_TOLD : 0) | (d->list ? D_LIST : 0)));
+                          (d->by_told ? D_BY_TOLD : 0) | (d->list ? D_LIST : 0) |
+                          (d->asked ? D_ASKED : 0) | (d->deliver_by_ms != 0 ? D_BY : 0)));
     buf_u64(out, (uint64_t)d->next_ms);
     buf_str16(out, d->domain);
     buf_u8(out, (uint8_t)d->priority);
     buf_str16(out, d->via);
     buf_str16(out, str_first(d->source, QUEUE_TEXT_MAX));
+    if (d->deliver_by_ms != 0)
+        buf_u64(out, (uint64_t)d->deliver_by_ms);
     buf_u32(out, d->attempts);
     buf_u64(out, (uint64_t)d->arrived_ms);
     buf_str16(out, str_first(d->reason, QUEUE_REPLY_MAX));
     buf_str16(out, d->sender);
     buf_u16(out, (uint16_t)d->nrcpt);
     for (size_t i = 0; i < d->nrcpt; i++) {
-        buf_u8(out, d->rcpt[i].utf8 ? R_UTF8 : 0);
+        buf_u8(out, (uint8_t)((d->rcpt[i].utf8 ? R_UTF8 : 0) | (d->rcpt[i].box ? R_BOX : 0)));
         buf_str16(out, d->rcpt[i].address);
         buf_str16(out, d->rcpt[i].original);
         buf_str16(out, d->rcpt[i].orcpt);
@@ -265,10 +283,11 @@ static bool delivery_head(struct cursor *c, struct queue_due *out, struct delive
     head->version = cursor_u8(c);
     uint8_t state = cursor_u8(c);
     head->flags = cursor_u8(c);
-    if ((head->version != DELIVERY_VERSION && head->version != FIRST_VERSION) ||
-        state >= QUEUE_STATES || (head->flags & ~D_ALL) != 0)
+    if (!version_known(head->version, DELIVERY_VERSION) || state >= QUEUE_STATES ||
+        (head->flags & ~D_ALL) != 0)
         return false;
     out->state = (enum queue_state)state;
+    out->asked = head->flags & D_ASKED;
     out->next_ms = (int64_t)cursor_u64(c);
     out->domain = cursor_str16(c);
     out->priority = 0;
@@ -278,6 +297,7 @@ static bool delivery_head(struct cursor *c, struct queue_due *out, struct delive
         out->via = cursor_str16(c);
         out->source = cursor_str16(c);
     }
+    out->deliver_by_ms = (head->flags & D_BY) != 0 ? (int64_t)cursor_u64(c) : 0;
     return !c->failed && priority_ok(out->priority);
 }
 
@@ -302,6 +322,8 @@ bool queue_delivery_decode(str_t key, str_t value, struct arena *a, struct queue
     out->has_sender = head.flags & D_SENDER;
     out->by_told = head.flags & D_BY_TOLD;
     out->list = head.flags & D_LIST;
+    out->asked = due.asked;
+    out->deliver_by_ms = due.deliver_by_ms;
     out->priority = due.priority;
     out->via = arena_dup(a, due.via);
     out->source = arena_dup(a, due.source);
@@ -327,6 +349,7 @@ bool queue_delivery_decode(str_t key, str_t value, struct arena *a, struct queue
         if ((flags & ~R_ALL) != 0)
             return false;
         out->rcpt[i].utf8 = flags & R_UTF8;
+        out->rcpt[i].box = flags & R_BOX;
         out->rcpt[i].address = arena_dup(a, cursor_str16(&c));
         out->rcpt[i].original = arena_dup(a, cursor_str16(&c));
         if (head.version > FIRST_VERSION) {

@@ -9,19 +9,14 @@
  *                     trace_days after the end.
  *     c/ID/n          content chunk n (u32), at most STORE_CHUNK bytes: header and body with CRLF,
  *                     no dot-stuffing
- *     dr/ID/n         a delivery to a remote domain (u16 n)   } struct queue_delivery: exists as
- *                     long as somebody still has
- *     dl/ID/n         a delivery to local addresses           } to get the message. Gone = done
- *                     with.
+ *     dr/ID/n         a delivery to a remote domain (u16 n)   } struct queue_delivery: as long as
+ *     dl/ID/n         a delivery to local addresses           } somebody still has to get it
  *     t/ID/time,n,…   what happened (queue_event.h): each attempt, bounce, expansion, hold …
  *     etrn/DOMAIN     somebody who may has asked that mail for this domain (lower case, A-labels)
  *                     be tried now (RFC 1985); no value. mx puts it; courier watches, makes the
  *                     destination due and deletes it
  *     b/DOMAIN        why a destination waits (queue_wait.h)
  *     s/ADDRESS       it does not exist: not tried again for a while (queue_suppress.h)
- *     etrn/DOMAIN     somebody asked for that domain's mail now (RFC 1985): put by mx with any
- *                     value, A-labels in lower case; courier makes all of the domain due and
- *                     deletes it
  *     lease/courier, lease/local   epochs of the two that work on deliveries
  *
  * Content over one chunk is written ahead in lazy batches; the last batch (rest of the content, m,
@@ -116,6 +111,8 @@ struct queue_rcpt {
     str_t orcpt;    /* RFC 3461 ORCPT: "rfc822;user@example.org", xtext decoded; or empty */
     uint8_t notify; /* enum queue_notify; 0: not given */
     bool utf8;
+    /* Of an account that forwards: its own mailbox alone. What it forwards to has gone there. */
+    bool box;
 };
 
 /* What it takes in a delivery row. */
@@ -135,11 +132,15 @@ struct queue_delivery {
     enum queue_state state;
     bool warned;  /* the sender was told of the delay */
     bool by_told; /* … and that the time of DELIVERBY has passed */
+    bool asked;   /* by hand, since the last attempt: its destination need not be waited for */
     uint32_t attempts;
     int64_t arrived_ms; /* of the message: when to warn and give up */
     int64_t next_ms;    /* wall clock: not before */
-    str_t domain;       /* remote: lower case, what the route is looked up by */
-    str_t reason;       /* why it waits: the last reply or error, printable */
+    /* The message's, as long as something is to happen then, whatever the delivery waits for
+     * (RFC 2852); else 0. */
+    int64_t deliver_by_ms;
+    str_t domain; /* remote: lower case, what the route is looked up by */
+    str_t reason; /* why it waits: the last reply or error, printable */
     /* Where to instead of by the domain: a route in the words of post/route.h, from a table or the
      * operator; empty: by the domain. Of a local delivery: how far a list was sent, or through
      * which lists it came (roles/local/list_turn.c). */
@@ -164,7 +165,8 @@ struct queue_due {
     uint16_t n;
     bool local;
     enum queue_state state;
-    int64_t next_ms;
+    bool asked;
+    int64_t next_ms, deliver_by_ms;
     str_t domain, via, source;
     int8_t priority;
 };
@@ -196,19 +198,23 @@ queue_id_t queue_in_id(const struct queue_in *in);
 uint64_t queue_in_size(const struct queue_in *in);
 /* Appends content. A failure sticks: later calls return the same. */
 enum store_rc queue_in_write(struct queue_in *in, str_t bytes);
+/* Frees what is not in use just now: half of the memory of content that stands still. Never waits;
+ * it is taken again when it is needed. */
+void queue_in_give_back(struct queue_in *in);
 /* Durable when STORE_OK: the promise. Groups recipients by domain (any case), the same address
  * twice is once; `local` says which are ours. n > 0. m->id, arrived_ms (if 0), size, chunks,
  * single, next_n are filled in. The queue_in is freed whatever the result. STORE_CONFLICT: a piece
  * written ahead is gone (core lost it, or the sweeper took it for abandoned): 451 and begin
  * again. */
 struct queue_in_rcpt {
-    str_t address, domain;
+    str_t address;
+    str_t domain; /* in A-labels, any case: what a remote delivery is grouped and routed by */
     bool local, utf8;
     uint8_t notify;
-    bool hold;      /* begins as QUEUE_HELD, with `reason` */
-    str_t original; /* as in struct queue_rcpt */
-    str_t orcpt, via, reason;
-    str_t sender; /* as in struct queue_delivery */
+    bool hold;             /* begins as QUEUE_HELD, with `reason` */
+    str_t original, orcpt; /* as in struct queue_rcpt */
+    str_t via, reason;     /* as in struct queue_delivery */
+    str_t sender;          /* as in struct queue_delivery */
     bool has_sender;
 };
 enum store_rc queue_in_commit(struct queue_in *in, struct queue_message *m,

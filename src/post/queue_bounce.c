@@ -37,6 +37,7 @@ static bool content_write(const struct queue_bounce *q, str_t to, int64_t now_ms
         .now_ms = now_ms,
         .arrived_ms = q->m->arrived_ms,
         .give_up_ms = q->give_up_ms,
+        .deliver_by_ms = q->m->by != QUEUE_BY_NONE ? q->m->deliver_by_ms : 0,
         .recipients = r,
         .n = q->n,
         .original_header = q->header,

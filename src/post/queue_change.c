@@ -20,6 +20,9 @@ struct change {
     enum queue_change what;
     str_t via; /* QUEUE_ROUTE */
     size_t changed;
+    /* a local delivery has gone since it was listed: it may have become others, as an alias or as the
+     * next turn of a list */
+    bool moved;
 };
 
 /* ---- one row's part of a batch ---- */
@@ -128,6 +131,7 @@ static bool row_add(struct change *c, const struct queue_listed *l, struct store
     }
     struct queue_delivery d = l->d;
     struct buf value;
+    d.asked = c->what != QUEUE_HOLD;
     if (c->what == QUEUE_HOLD)
         d.state = QUEUE_HELD;
     else if (c->what == QUEUE_RELEASE)
@@ -171,6 +175,7 @@ static enum store_rc change_one(struct change *c, struct queue_listed l)
         struct store_batch b;
         bool gone;
         rc = reread(c, &l, &a, &gone);
+        c->moved = c->moved || (rc == STORE_OK && gone && l.item.local);
         if (rc != STORE_OK || gone || !applies(c, &l))
             break;
         store_batch_init(&b, QUEUE_PART, &a);
@@ -256,11 +261,25 @@ static enum store_rc content_sweep(struct change *c, queue_id_t id)
     return rc;
 }
 
+/* What moved while it was listed may be where the walk had been: it begins anew. (Asked for a second
+ * time, a retry would be no other than the first.) */
+static enum store_rc change_all(struct change *c, const struct queue_filter *f)
+{
+    enum store_rc rc = STORE_OK;
+    c->moved = true;
+    for (int i = 0; i < TRIES && c->moved && rc == STORE_OK; i++) {
+        c->moved = false;
+        rc = queue_list_pages(c->env->store, f, change_page, c);
+        c->moved = c->moved && c->what != QUEUE_RETRY;
+    }
+    return rc;
+}
+
 enum store_rc queue_reroute(struct env *env, const struct queue_filter *f, str_t words,
                             size_t *changed)
 {
     struct change c = {.env = env, .what = QUEUE_ROUTE, .via = words};
-    enum store_rc rc = queue_list_pages(env->store, f, change_page, &c);
+    enum store_rc rc = change_all(&c, f);
     *changed = c.changed;
     return rc;
 }
@@ -269,7 +288,7 @@ enum store_rc queue_change(struct env *env, str_t hostname, const struct queue_f
                            enum queue_change what, size_t *changed)
 {
     struct change c = {.env = env, .hostname = hostname, .what = what};
-    enum store_rc rc = queue_list_pages(env->store, f, change_page, &c);
+    enum store_rc rc = change_all(&c, f);
     *changed = c.changed;
     /* Of a whole queue's removal the sweeper finds what is left; one message's is gone at once. */
     if (rc == STORE_OK && f->by_id && c.changed > 0 && kind_of(what) == QUEUE_EVENT_REMOVED)

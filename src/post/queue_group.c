@@ -215,17 +215,31 @@ static enum store_rc page_add(struct summing *s, const struct store_page *p)
     return rc;
 }
 
-static enum store_rc kind_add(struct summing *s, str_t prefix)
+static enum store_rc kind_add(struct summing *s, str_t prefix, uint64_t moment)
 {
     struct queue_walk w;
     enum store_rc rc;
     queue_walk_begin(&w, s->store, prefix, 0);
+    w.moment = moment;
     while (queue_walk_next(&w, &rc)) {
         rc = page_add(s, &w.page);
         if (rc != STORE_OK)
             break;
     }
     queue_walk_end(&w);
+    return rc;
+}
+
+/* Deliveries pass from one kind to the other: dl to dr by an alias, dr to dl by a report about them.
+ * So both are read at one moment; else the last of them could pass behind us, and the queue would
+ * seem empty. What is too much for that is read dl first: what an alias sends on is in dr then. */
+static enum store_rc both_kinds_add(struct summing *s)
+{
+    uint64_t moment = queue_moment_open(s->store);
+    enum store_rc rc = kind_add(s, STR("dl/"), moment);
+    if (rc == STORE_OK)
+        rc = kind_add(s, STR("dr/"), moment);
+    queue_moment_close(s->store, moment);
     return rc;
 }
 
@@ -296,9 +310,7 @@ enum store_rc queue_groups(struct store *s, const struct queue_filter *f, enum q
     x.buckets = calloc(BUCKETS, sizeof(struct group *));
     enum store_rc rc = x.v == NULL || x.buckets == NULL ? STORE_LIMIT : STORE_OK;
     if (rc == STORE_OK)
-        rc = kind_add(&x, STR("dl/"));
-    if (rc == STORE_OK)
-        rc = kind_add(&x, STR("dr/"));
+        rc = both_kinds_add(&x);
     if (rc == STORE_OK) {
         bool go = true;
         order(&x);

@@ -158,6 +158,23 @@ enum store_rc queue_in_write(struct queue_in *in, str_t bytes)
     return in->rc;
 }
 
+void queue_in_give_back(struct queue_in *in)
+{
+    struct ahead *w = in->ahead;
+    if (w != NULL && w->under_way) {
+        pthread_mutex_lock(&w->lock);
+        bool finished = w->finished;
+        pthread_mutex_unlock(&w->lock);
+        if (!finished) /* the store reads it */
+            return;
+        enum store_rc rc = ahead_wait(in); /* does not; what it says sticks */
+        (void)rc;
+    }
+    if (w != NULL)
+        arena_free(&w->arena);
+    buf_free(&in->flight);
+}
+
 static void queue_in_free(struct queue_in *in)
 {
     ahead_free(in->ahead);
@@ -212,7 +229,8 @@ void queue_in_abort(struct queue_in *in)
 
 /* ---- the last batch ---- */
 
-/* What a delivery has in common for all its recipients. */
+/* What a delivery has in common for all its recipients; of those that local makes: leaf_order in
+ * roles/local/forward.c. */
 static int group_order(const struct queue_in_rcpt *a, const struct queue_in_rcpt *b)
 {
     int by = a->local ? 0 : str_cmp(a->domain, b->domain);
@@ -276,6 +294,7 @@ static bool row_make(struct arena *a, const struct queue_message *m, uint16_t n,
         .local = group->local,
         .arrived_ms = m->arrived_ms,
         .next_ms = m->release_ms > m->arrived_ms ? m->release_ms : m->arrived_ms,
+        .deliver_by_ms = m->by != QUEUE_BY_NONE ? m->deliver_by_ms : 0,
         .state = group->hold ? QUEUE_HELD : QUEUE_READY,
         .reason = group->hold ? group->reason : STR_NONE,
         .domain = group->local ? STR_NONE : group->domain,

@@ -204,8 +204,11 @@ enum store_rc queue_list(struct store *s, const struct queue_filter *f, queue_it
     struct walk *k = calloc(2, sizeof *k);
     if (k == NULL)
         return STORE_LIMIT;
+    /* at one moment, as in queue_group.c */
+    uint64_t moment = queue_moment_open(s);
     walk_begin(&k[0], s, f, true);
     walk_begin(&k[1], s, f, false);
+    k[0].w.moment = k[1].w.moment = moment;
     for (bool go = true; go && rc == STORE_OK;) {
         const struct queue_listed *local = walk_head(&k[0], &rc);
         const struct queue_listed *remote = rc == STORE_OK ? walk_head(&k[1], &rc) : NULL;
@@ -217,6 +220,7 @@ enum store_rc queue_list(struct store *s, const struct queue_filter *f, queue_it
     }
     queue_walk_end(&k[0].w);
     queue_walk_end(&k[1].w);
+    queue_moment_close(s, moment);
     free(k);
     return rc;
 }

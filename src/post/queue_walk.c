@@ -30,7 +30,12 @@ bool queue_walk_next(struct queue_walk *w, enum store_rc *rc)
         w->scan.from.len = last.len + 1;
     }
     arena_reset(&w->arena);
+    w->scan.snapshot = w->moment;
     *rc = store_scan(w->store, &w->scan, &w->arena, &w->page);
+    if (*rc == STORE_EXPIRED && w->moment != 0) {
+        w->scan.snapshot = w->moment = 0;
+        *rc = store_scan(w->store, &w->scan, &w->arena, &w->page);
+    }
     w->done = *rc != STORE_OK || !w->page.more;
     return *rc == STORE_OK && w->page.n > 0;
 }
@@ -38,4 +43,16 @@ bool queue_walk_next(struct queue_walk *w, enum store_rc *rc)
 void queue_walk_end(struct queue_walk *w)
 {
     arena_free(&w->arena);
+}
+
+uint64_t queue_moment_open(struct store *s)
+{
+    uint64_t moment = 0;
+    return store_snapshot_open(s, QUEUE_PART, &moment) == STORE_OK ? moment : 0;
+}
+
+void queue_moment_close(struct store *s, uint64_t moment)
+{
+    if (moment != 0)
+        store_snapshot_close(s, moment);
 }

@@ -6,6 +6,7 @@
 #include "base/cursor.h"
 #include "base/netaddr.h"
 #include "mail/domain.h"
+#include "post/missing.h"
 
 static const struct {
     const char *name;
@@ -267,18 +268,23 @@ static enum rc credentials_commit(struct store *s, str_t key, const struct route
     struct buf value;
     buf_init(&value, CREDENTIALS_MAX);
     store_batch_init(&b, SECRET_PART, a);
-    if (c == NULL)
+    if (c == NULL) {
+        store_require_present(&b, key);
         store_delete(&b, key);
-    else if (credentials_encode(c, &value))
+    } else if (credentials_encode(c, &value)) {
         store_put(&b, key, buf_str(&value));
-    else
+    } else {
         b.failed = true;
+    }
     enum store_rc rc = store_commit(s, &b);
     if (value.ptr != NULL)
         explicit_bzero(value.ptr, value.cap); /* it held a password */
     buf_free(&value);
     if (rc == STORE_OK)
         return RC_OK;
+    if (rc == STORE_CONFLICT)
+        return err_set(err, RC_PERM, MISSING_STATUS,
+                       "no name and password are kept under this word");
     return err_set(err, RC_TEMP, "", "the credentials were not saved: %s", store_rc_name(rc));
 }
 

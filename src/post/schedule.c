@@ -49,6 +49,7 @@ void schedule_free(struct schedule *s)
     free(s->slabs);
     schedule_sites_free(s);
     schedule_lanes_free(s);
+    schedule_by_free(s);
     free(s->suspends.v);
     free(s->limits.v);
     free(s->sources);
@@ -76,7 +77,8 @@ size_t schedule_bytes(const struct schedule *s)
            s->ndest_buckets * sizeof(struct schedule_dest *) + s->dest_bytes +
            (s->line.wait.cap + s->line.ready.cap) * sizeof(struct heap_entry *) +
            s->lane_cap * sizeof *s->lanes + s->nlane_buckets * sizeof *s->lane_buckets +
-           SCHEDULE_SOURCES * sizeof *s->sources +
+           SCHEDULE_SOURCES * sizeof *s->sources + s->by.heap.n * sizeof(struct by) +
+           s->by.heap.cap * sizeof(struct heap_entry *) + s->by.nbuckets * sizeof(struct by *) +
            (s->known != NULL ? SCHEDULE_KNOWN * sizeof *s->known : 0);
 }
 
@@ -100,9 +102,13 @@ static unsigned class_of(int8_t priority)
 static void entry_out(struct schedule *s, uint32_t i)
 {
     struct entry *e = schedule_at(s, i);
+    if (e->taken)
+        return;
     if (e->laned)
         schedule_lane_pull(s, e->dest, i, false);
-    else if (!e->taken)
+    else if (e->late)
+        schedule_heap_pull(s, &s->late, i);
+    else
         schedule_heap_pull(s, &e->dest->root, i);
 }
 
@@ -116,15 +122,15 @@ static void wait_ends(struct schedule *s, struct schedule_dest *d)
     }
 }
 
-/* Into the heap of its destination. */
+/* Into the heap of its destination, or of what is late. */
 static void entry_in(struct schedule *s, uint32_t i, int64_t due_ms)
 {
     struct entry *e = schedule_at(s, i);
     struct schedule_dest *d = e->dest;
     e->due_ms = due_ms;
-    schedule_heap_push(s, &d->root, i);
+    schedule_heap_push(s, e->late ? &s->late : &d->root, i);
     schedule_settle(s, d);
-    if (due_ms <= s->now_ms)
+    if (due_ms <= s->now_ms && !e->late)
         schedule_overtake(s, d, e->source, e->class);
 }
 
@@ -138,29 +144,37 @@ static void entry_redirect(struct schedule *s, struct entry *e, struct schedule_
     schedule_settle(s, from);
 }
 
-static void entry_move(struct schedule *s, uint32_t i, struct schedule_dest *to, int64_t due_ms)
+/* Whether it changes anything for one that waits. */
+static bool moves(const struct entry *e, const struct schedule_dest *to,
+                  const struct schedule_item *x)
+{
+    return e->dest != to || e->due_ms != x->due_ms || x->asked || (e->late && !x->by);
+}
+
+static bool entry_move(struct schedule *s, uint32_t i, struct schedule_dest *to,
+                       const struct schedule_item *x)
 {
     struct entry *e = schedule_at(s, i);
-    bool same = e->dest == to;
-    if (e->taken) {
-        e->touched = true;
-        e->due_ms = due_ms;
-    } else if (same && e->due_ms == due_ms) {
-        return;
-    } else {
+    bool taken = e->taken, in = !taken && moves(e, to, x), ok = true;
+    if (in)
         entry_out(s, i);
-    }
-    if (!same)
+    e->late = e->late && x->by;
+    if (!x->by)
+        schedule_by_drop(s, i);
+    else if (!e->late)
+        ok = schedule_by_set(s, i, x->by_ms);
+    if (e->dest != to)
         entry_redirect(s, e, to);
-    if (e->taken)
-        return;
-    /* By hand. Read again after lost hints it comes out the same, but for the two clocks that were
-     * asked one after the other. */
-    enum { TWITCH_MS = 1000 };
-    int64_t moved = due_ms - e->due_ms;
-    if (due_ms <= s->now_ms && (moved < -TWITCH_MS || moved > TWITCH_MS))
-        wait_ends(s, to);
-    entry_in(s, i, due_ms);
+    if (taken) {
+        e->touched = true;
+        e->urgent = x->asked;
+        e->due_ms = x->due_ms;
+    } else if (in) {
+        if (x->asked)
+            wait_ends(s, to);
+        entry_in(s, i, e->late ? s->now_ms : x->due_ms);
+    }
+    return ok;
 }
 
 bool schedule_put(struct schedule *s, const struct schedule_item *x)
@@ -170,10 +184,8 @@ bool schedule_put(struct schedule *s, const struct schedule_item *x)
     struct schedule_dest *d = schedule_dest_get(s, x->domain, x->via);
     if (d == NULL)
         return false;
-    if (i != 0) {
-        entry_move(s, i, d, x->due_ms);
-        return true;
-    }
+    if (i != 0)
+        return entry_move(s, i, d, x);
     i = schedule_entry_new(s, x->id, x->n);
     if (i == 0) {
         schedule_settle(s, d);
@@ -184,13 +196,16 @@ bool schedule_put(struct schedule *s, const struct schedule_item *x)
     e->source = (uint16_t)source_of(s, x->source);
     e->class = class_of(x->priority) & 3u;
     d->entries++;
+    if (x->asked)
+        wait_ends(s, d);
     entry_in(s, i, x->due_ms);
-    return true;
+    return !x->by || schedule_by_set(s, i, x->by_ms);
 }
 
 static void entry_drop(struct schedule *s, uint32_t i)
 {
     struct schedule_dest *d = schedule_at(s, i)->dest;
+    schedule_by_drop(s, i);
     schedule_entry_free(s, i);
     d->entries--;
     schedule_settle(s, d);
@@ -232,7 +247,18 @@ bool schedule_now(struct schedule *s, str_t domain, int64_t now_ms)
 
 /* ---- taking ---- */
 
-/* Takes it out for a worker, and counts it for its source. */
+/* It is with a worker now; counted for its source. */
+static void hand_out(struct schedule *s, struct entry *e, struct schedule_entry *out)
+{
+    *out = (struct schedule_entry){e->id, e->n, e->asked, e->late};
+    e->taken = true;
+    e->taken_late = e->late;
+    e->touched = e->urgent = e->asked = false;
+    s->sources[e->source].taken++;
+    s->taken++;
+}
+
+/* Takes it out for a worker. */
 static void serve(struct schedule *s, struct pick p, struct schedule_entry *out)
 {
     struct entry *e = schedule_at(s, p.entry);
@@ -245,11 +271,7 @@ static void serve(struct schedule *s, struct pick p, struct schedule_entry *out)
         schedule_lane_pull(s, d, p.entry, true);
     else
         schedule_heap_pull(s, &d->root, p.entry);
-    *out = (struct schedule_entry){e->id, e->n, e->asked};
-    e->taken = true;
-    e->touched = e->asked = false;
-    s->sources[e->source].taken++;
-    s->taken++;
+    hand_out(s, e, out);
     schedule_gate_count(&d->gate, s->now_ms);
     if (d->site != NULL)
         schedule_gate_count(&d->site->gate, s->now_ms);
@@ -266,6 +288,44 @@ static void defer(struct schedule *s, struct schedule_dest *d, int by)
         schedule_settle_site(s, d->site);
 }
 
+/* A worker more is at d. */
+static struct schedule_dest *enter(struct schedule *s, struct schedule_dest *d)
+{
+    d->gate.running++;
+    if (d->site != NULL)
+        d->site->gate.running++;
+    s->running++;
+    schedule_settle(s, d);
+    return d;
+}
+
+/* Those whose by_ms has come leave the heaps of their destinations. One with a worker is late when it
+ * is back, unless that has settled it. */
+static void late_promote(struct schedule *s)
+{
+    uint32_t i;
+    while ((i = schedule_by_due(s)) != 0) {
+        struct entry *e = schedule_at(s, i);
+        if (e->late)
+            continue;
+        entry_out(s, i);
+        e->late = true;
+        if (!e->taken)
+            entry_in(s, i, s->now_ms);
+    }
+}
+
+static struct schedule_dest *late_take(struct schedule *s, struct schedule_entry *out)
+{
+    late_promote(s);
+    uint32_t i = s->late;
+    if (i == 0 || schedule_at(s, i)->due_ms > s->now_ms)
+        return NULL;
+    schedule_heap_pull(s, &s->late, i);
+    hand_out(s, schedule_at(s, i), out);
+    return enter(s, schedule_at(s, i)->dest);
+}
+
 struct schedule_dest *schedule_take(struct schedule *s, int64_t now_ms,
                                     struct schedule_entry *first)
 {
@@ -275,6 +335,8 @@ struct schedule_dest *schedule_take(struct schedule *s, int64_t now_ms,
     struct schedule_dest *d;
     int deferred = 0;
     time_is(s, now_ms);
+    if ((d = late_take(s, first)) != NULL)
+        return d;
     while ((d = schedule_first(s)) != NULL && deferred < DEFERRED_MAX) {
         struct pick p = schedule_pick(s, d);
         if (p.entry == 0 && p.held) {
@@ -287,12 +349,7 @@ struct schedule_dest *schedule_take(struct schedule *s, int64_t now_ms,
         }
         schedule_line_drop(schedule_line_of(s, d), &d->node);
         serve(s, p, first);
-        d->gate.running++;
-        if (d->site != NULL)
-            d->site->gate.running++;
-        s->running++;
-        schedule_settle(s, d);
-        return d;
+        return enter(s, d);
     }
     return NULL;
 }
@@ -333,14 +390,21 @@ void schedule_done(struct schedule *s, struct schedule_entry e, int64_t due_ms)
      * the caller ended it. */
     if (x->touched && due_ms != SCHEDULE_GONE)
         due_ms = x->due_ms;
-    x->taken = x->touched = false;
     s->sources[x->source].taken--;
     s->taken--;
     time_is(s, s->env->mono_ms(s->env));
-    if (due_ms == SCHEDULE_GONE)
+    if (due_ms == SCHEDULE_GONE) {
         entry_drop(s, i);
-    else
-        entry_in(s, i, due_ms);
+        return;
+    }
+    if (x->taken_late)
+        x->late = x->late && e.late;
+    else if (x->late) /* since it was taken */
+        due_ms = s->now_ms;
+    if (x->touched && x->urgent)
+        wait_ends(s, x->dest);
+    x->taken = x->touched = x->taken_late = false;
+    entry_in(s, i, due_ms);
 }
 
 void schedule_leave(struct schedule *s, struct schedule_dest *d, int64_t now_ms)
@@ -355,8 +419,11 @@ void schedule_leave(struct schedule *s, struct schedule_dest *d, int64_t now_ms)
 
 int64_t schedule_next_ms(const struct schedule *s)
 {
-    struct heap_entry *h = heap_first(&s->line.wait);
-    if (s->line.ready.n > 0)
-        return s->now_ms;
-    return h == NULL ? INT64_MAX : h->due_ms;
+    struct heap_entry *h = heap_first(&s->line.wait), *by = heap_first(&s->by.heap);
+    int64_t next = s->line.ready.n > 0 ? s->now_ms : h == NULL ? INT64_MAX : h->due_ms;
+    if (by != NULL && by->due_ms < next)
+        next = by->due_ms;
+    if (s->late != 0 && schedule_at(s, s->late)->due_ms < next)
+        next = schedule_at(s, s->late)->due_ms;
+    return next;
 }

@@ -22,8 +22,8 @@
  * How much at once. A site (or a destination without one) has a number of connections it may have:
  * it starts at concurrency_start, grows by one after as many successes as it is, to
  * concurrency_max; a failure to connect halves it (never below 1) and makes all of the site wait:
- * 5 minutes, then twice as long each time, at most half an hour. Rules (schedule_rules) limit
- * destinations and sites further, or suspend them.
+ * retry_first_s, then twice as long each time, at most SCHEDULE_BAD_MAX_S (and retry_max_s). Rules
+ * (schedule_rules) limit destinations and sites further, or suspend them.
  *
  * Times are env's mono clock: jumps of the wall clock do not reach in here. Not thread-safe: the
  * owner has a lock. */
@@ -49,6 +49,8 @@ int64_t schedule_retry_ms(const struct schedule_policy *p, struct env *env, uint
  * can be is due now: the clock has jumped, or it is one that is released later (whoever reads the
  * row sees that). */
 int64_t schedule_delay_ms(const struct schedule_policy *p, int64_t next_ms, int64_t wall_now_ms);
+/* Any wall-clock time as a delay from now, negative if it has passed: exact within 68 years. */
+int64_t schedule_until_ms(int64_t wall_ms, int64_t wall_now_ms);
 /* The longest time that schedule_delay_ms takes for a retry's. */
 int64_t schedule_delay_max_ms(const struct schedule_policy *p);
 
@@ -67,10 +69,12 @@ struct schedule_item {
     str_t domain, via, source; /* as in the row */
     int8_t priority;
     int64_t due_ms;
+    bool asked; /* by hand: the wait of its destination and site is over */
+    bool by;    /* at by_ms it comes up, whatever its destination waits for (RFC 2852) */
+    int64_t by_ms;
 };
-/* Adds a delivery or moves it. One that is taken is noted: schedule_done will then use this time.
- * Moving one that waited to another time which is now or earlier (retry by hand) also ends the wait
- * of its destination and site. False: out of memory. */
+/* Adds a delivery or moves it. One that is taken is noted: schedule_done will then use this time (and
+ * end the wait, if it is asked for). False: out of memory. */
 bool schedule_put(struct schedule *s, const struct schedule_item *i);
 /* The row is gone or held. One that is taken stays so; schedule_done then forgets it unless told
  * otherwise by a later put. */
@@ -83,9 +87,12 @@ struct schedule_entry {
     queue_id_t id;
     uint16_t n;
     bool asked; /* by schedule_now: whatever time its row says */
+    /* Its by_ms has passed: it came up for that, and nobody is to be connected to. Given back with
+     * it, it comes up for that again; without, that is done with. */
+    bool late;
 };
 /* The next destination that has something due and a free slot, with its first entry: both are now
- * the caller's. NULL: none. */
+ * the caller's. NULL: none. What is late goes first, whatever holds for its destination. */
 struct schedule_dest *schedule_take(struct schedule *s, int64_t now_ms,
                                     struct schedule_entry *first);
 /* Another due entry of a destination the caller has. False: none, or others are to have their
@@ -99,6 +106,11 @@ void schedule_done(struct schedule *s, struct schedule_entry e, int64_t due_ms);
 bool schedule_good(struct schedule *s, struct schedule_dest *d);
 /* Could not be reached. The time until which all of its site waits. */
 int64_t schedule_bad(struct schedule *s, struct schedule_dest *d, int64_t now_ms);
+/* Why d's site waits, if it is known which it is: kept for those who come there later. */
+#define SCHEDULE_REASON_MAX 512
+void schedule_reason(struct schedule_dest *d, str_t reason);
+/* For how long d, or its site, still has to wait after failures; 0: it has not. *reason: as kept. */
+int64_t schedule_waits_ms(const struct schedule_dest *d, int64_t now_ms, str_t *reason);
 /* the caller's slot is free again; d may be gone */
 void schedule_leave(struct schedule *s, struct schedule_dest *d, int64_t now_ms);
 /* When schedule_take will next find something: INT64_MIN: at once; INT64_MAX: nothing waits. Not to
@@ -113,8 +125,8 @@ int64_t schedule_next_ms(const struct schedule *s);
 void schedule_site(struct schedule *s, struct schedule_dest *d, str_t name, int64_t now_ms);
 str_t schedule_site_name(const struct schedule_dest *d); /* empty: not known */
 
-/* The operator's rules for a domain or a site (whatever its port). Keys as in post/table.h: NAME, .PARENT for all below,
- * *. The most particular one counts, of suspensions and of limits each. */
+/* The operator's rules for a domain or a site (whatever its port). Keys as in post/table.h: NAME,
+ * .PARENT for all below, *. The most particular one counts, of suspensions and of limits each. */
 #define SCHEDULE_RULES_MAX 10000 /* more are not looked at */
 struct schedule_rule {
     str_t key; /* lower case */

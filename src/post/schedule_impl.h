@@ -5,6 +5,7 @@
  *     schedule_line.c    destinations and sites in the order of their turns
  *     schedule_lane.c    a destination's due entries, by source and class
  *     schedule_site.c    sites, and which domain is at which
+ *     schedule_by.c      entries with a time at which they come up whatever holds them
  *     schedule_table.c   entries by id, destinations by name
  *     schedule_heap.c    the pairing heap entries are kept in
  *
@@ -14,6 +15,7 @@
  *     waiting   in the heap of its destination (root), by due time
  *     laned     due, and moved to the lane of its source and class: only when its destination comes
  *               up and has more than one due
+ *     late      its by_ms has passed: in the heap of those, not in its destination's
  *     taken     with a worker: in no heap. `touched`: a put came meanwhile, due_ms is what it said
  *               (SCHEDULE_GONE: removed)
  *
@@ -43,6 +45,21 @@ struct entry {
     uint32_t child, sibling, prev;
     uint16_t source;
     unsigned class : 2, taken : 1, touched : 1, laned : 1, asked : 1;
+    unsigned urgent : 1; /* a put of one that is taken asked for it */
+    unsigned by : 1;     /* has a place in by.heap */
+    unsigned late : 1, taken_late : 1;
+};
+_Static_assert(sizeof(struct entry) == 48, "a million of them");
+
+struct by { /* when an entry comes up whatever holds it */
+    struct heap_entry at;
+    struct by *chain; /* next in its hash bucket */
+    uint32_t entry;
+};
+struct bys {
+    struct heap heap;
+    struct by **buckets;
+    size_t nbuckets;
 };
 
 struct node { /* a place in a line */
@@ -64,8 +81,8 @@ struct rule { /* the operator's, for one destination or site */
     int64_t minute_ms;
 };
 
-struct
-    gate { /* how much may be under way. limit, good, failures: of a destination without a site */
+/* How much may be under way. limit, good, failures: of a destination without a site. */
+struct gate {
     int64_t not_before_ms; /* back-off */
     struct rule *rule;     /* or NULL */
     uint16_t running, limit, good;
@@ -78,7 +95,8 @@ struct site {
     struct gate gate;
     struct line line;
     struct site *chain;
-    size_t refs; /* destinations and remembered domains */
+    char *reason; /* why it waits, or NULL */
+    size_t refs;  /* destinations and remembered domains */
     uint16_t name_len;
     char name[];
 };
@@ -139,6 +157,8 @@ struct schedule {
     struct site **site_buckets;
     size_t nsite_buckets, nsites;
     struct line line;
+    struct bys by;
+    uint32_t late;          /* of the heap of late entries */
     struct source *sources; /* SCHEDULE_SOURCES */
     int64_t number;         /* the highest served */
     uint32_t taken, running;
@@ -166,9 +186,6 @@ void schedule_heap_pull(struct schedule *s, uint32_t *root, uint32_t i);
 uint32_t schedule_heap_due(struct schedule *s, uint32_t *root, int64_t now_ms);
 
 /* schedule_lane.c */
-/* Moves what is due into lanes, if more than one entry is (without memory they stay where they
- * are). */
-void schedule_lanes_fill(struct schedule *s, struct schedule_dest *d);
 /* `served`: it had its turn, and what stays in its lane is numbered anew. */
 void schedule_lane_pull(struct schedule *s, struct schedule_dest *d, uint32_t i, bool served);
 static inline bool schedule_has_lanes(const struct schedule_dest *d)
@@ -215,6 +232,13 @@ static inline struct line *schedule_line_of(struct schedule *s, struct schedule_
 void schedule_site_remembered(struct schedule *s, struct schedule_dest *d); /* of a new one */
 void schedule_site_leave(struct schedule *s, struct schedule_dest *d);      /* it is freed */
 void schedule_sites_free(struct schedule *s);
+
+/* schedule_by.c */
+bool schedule_by_set(struct schedule *s, uint32_t i, int64_t by_ms); /* false: no memory */
+void schedule_by_drop(struct schedule *s, uint32_t i);
+/* One whose time has come, which has its place no more; 0: none. */
+uint32_t schedule_by_due(struct schedule *s);
+void schedule_by_free(struct schedule *s);
 
 /* schedule_rules.c */
 bool schedule_gate_open(const struct schedule *s, const struct gate *g, bool adaptive);

@@ -150,7 +150,9 @@ static bool lane_add(struct schedule *s, struct schedule_dest *d, uint32_t i)
     return true;
 }
 
-void schedule_lanes_fill(struct schedule *s, struct schedule_dest *d)
+/* Moves what is due into lanes, if more than one entry is (without memory they stay where they
+ * are). */
+static void schedule_lanes_fill(struct schedule *s, struct schedule_dest *d)
 {
     if (d->root == 0 || (schedule_at(s, d->root)->child == 0 && !schedule_has_lanes(d)))
         return;

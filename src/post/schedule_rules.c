@@ -33,14 +33,20 @@ int64_t schedule_delay_max_ms(const struct schedule_policy *p)
     return (int64_t)p->retry_max_s * 1200 + 1000;
 }
 
+int64_t schedule_until_ms(int64_t wall_ms, int64_t wall_now_ms)
+{
+    /* 68 years: keeps order, and sums far from overflow */
+    const int64_t most = (int64_t)INT32_MAX * 1000;
+    int64_t delay;
+    if (__builtin_sub_overflow(wall_ms, wall_now_ms, &delay))
+        return wall_ms > wall_now_ms ? most : -most;
+    return delay > most ? most : delay < -most ? -most : delay;
+}
+
 int64_t schedule_delay_ms(const struct schedule_policy *p, int64_t next_ms, int64_t wall_now_ms)
 {
-    int64_t delay;
-    if (__builtin_sub_overflow(next_ms, wall_now_ms, &delay))
-        return 0;
-    /* 68 years: keeps order, and sums far from overflow */
-    int64_t least = -((int64_t)INT32_MAX * 1000);
-    return delay > schedule_delay_max_ms(p) ? 0 : delay < least ? least : delay;
+    int64_t delay = schedule_until_ms(next_ms, wall_now_ms);
+    return delay > schedule_delay_max_ms(p) ? 0 : delay;
 }
 
 /* ---- what a destination bears ---- */
@@ -95,8 +101,11 @@ void schedule_gate_count(struct gate *g, int64_t now_ms)
 bool schedule_good(struct schedule *s, struct schedule_dest *d)
 {
     struct gate *g = schedule_gate(d);
-    bool waited = g->failures > 0, more = false;
-    g->failures = 0;
+    /* its own: from before its site was known, where others went already */
+    bool waited = g->failures > 0 || d->gate.failures > 0, more = false;
+    if (waited)
+        schedule_reason(d, STR_NONE);
+    g->failures = d->gate.failures = 0;
     g->not_before_ms = INT64_MIN;
     if (g->limit < gate_max(s, g) && ++g->good >= g->limit) {
         g->limit++;
@@ -128,6 +137,25 @@ int64_t schedule_bad(struct schedule *s, struct schedule_dest *d, int64_t now_ms
     g->not_before_ms = now_ms + spread(s->env, (wait < most ? wait : most) * 1000);
     schedule_settle(s, d);
     return g->not_before_ms;
+}
+
+void schedule_reason(struct schedule_dest *d, str_t reason)
+{
+    struct site *t = d->site;
+    if (t == NULL)
+        return;
+    free(t->reason);
+    t->reason = NULL;
+    reason = str_first(reason, SCHEDULE_REASON_MAX);
+    if (reason.len > 0 && (t->reason = malloc(reason.len + 1)) != NULL)
+        str_toc(reason, t->reason, reason.len + 1);
+}
+
+int64_t schedule_waits_ms(const struct schedule_dest *d, int64_t now_ms, str_t *reason)
+{
+    int64_t until = d->site != NULL ? d->site->gate.not_before_ms : d->gate.not_before_ms;
+    *reason = d->site != NULL && d->site->reason != NULL ? str_c(d->site->reason) : STR_NONE;
+    return until > now_ms ? until - now_ms : 0;
 }
 
 /* ---- the operator's rules ---- */

@@ -68,6 +68,7 @@ static void site_destroy(struct site *t)
     heap_free(&t->line.wait);
     heap_free(&t->line.ready);
     free(t->gate.rule);
+    free(t->reason);
     free(t);
 }
 
@@ -168,12 +169,13 @@ void schedule_site_leave(struct schedule *s, struct schedule_dest *d)
 }
 
 /* The first to come there brings what is known of it. */
-static void inherit(struct site *t, const struct schedule_dest *d)
+static void inherit(struct site *t, struct schedule_dest *d)
 {
     t->gate.not_before_ms = d->gate.not_before_ms;
     t->gate.limit = d->gate.limit;
     t->gate.good = d->gate.good;
     t->gate.failures = d->gate.failures;
+    d->gate.failures = 0;
 }
 
 void schedule_site(struct schedule *s, struct schedule_dest *d, str_t name, int64_t now_ms)

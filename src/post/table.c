@@ -7,6 +7,7 @@
 
 #include "mail/domain.h"
 #include "post/directory.h"
+#include "post/missing.h"
 
 enum {
     KEYS_MAX = TABLE_PARENTS + 4, /* address, domain, .domain and its parents, * */
@@ -15,7 +16,7 @@ enum {
     PAGE_ROWS = 256,
 };
 
-static const char *const names[TABLES] = {
+static const char *const names[] = {
     [TABLE_TRANSPORT] = "transport",
     [TABLE_RELAY] = "relay",
     [TABLE_TLS] = "tls",
@@ -32,6 +33,7 @@ static const char *const names[TABLES] = {
     [TABLE_BACKUP] = "backup",
     [TABLE_LISTS] = "lists",
 };
+_Static_assert(sizeof names / sizeof *names == TABLES, "a name for each");
 
 const char *table_name(enum table t)
 {
@@ -219,13 +221,6 @@ enum store_rc table_find(struct tables *t, enum table which, str_t what, struct 
     return rc;
 }
 
-enum store_rc table_get(struct store *s, enum table which, str_t key, struct arena *a, bool *found,
-                        str_t *value)
-{
-    str_t row = row_key(which, key, a);
-    return a->failed ? STORE_LIMIT : store_get1(s, DIRECTORY_PART, row, a, found, value);
-}
-
 /* ---- changing ---- */
 
 static bool printable(str_t s)
@@ -302,7 +297,7 @@ enum rc table_remove(struct store *s, enum table which, str_t key, struct err *e
         store_require_present(&b, row);
         store_delete(&b, row);
         enum store_rc done = store_commit(s, &b);
-        rc = done == STORE_CONFLICT ? err_set(err, RC_PERM, "", "table %s has no row " STR_FMT,
+        rc = done == STORE_CONFLICT ? err_set(err, RC_PERM, MISSING_STATUS, "table %s has no row " STR_FMT,
                                               names[which], STR_ARG(str_first(made, 100)))
                                     : told(done, err);
     }

@@ -49,10 +49,14 @@ void tables_free(struct tables *t);
  * in the arena. *key (may be NULL): the key that fitted. */
 enum store_rc table_find(struct tables *t, enum table which, str_t what, struct arena *a,
                          bool *found, str_t *value, str_t *key);
-/* The row of exactly this key. */
-enum store_rc table_get(struct store *s, enum table which, str_t key, struct arena *a, bool *found,
-                        str_t *value);
 
+/* A value of TABLE_LIMIT: "connections=N", "per_minute=N" or both, each once; N is 1 to
+ * TABLE_LIMIT_MAX. */
+struct table_limit {
+    uint32_t connections, per_minute; /* 0: not said */
+};
+#define TABLE_LIMIT_MAX 1000000
+bool table_limit_parse(str_t value, struct table_limit *out, struct err *err);
 /* Whether a value has the form its table asks for; *err says what is wrong. */
 bool table_check(enum table which, str_t value, struct err *err);
 /* For the command line. *err says what is wrong with key or value and what to do; values are

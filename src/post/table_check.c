@@ -36,19 +36,30 @@ static bool check_policy(str_t value, struct err *err)
            no(err, "a policy is none, may, encrypt or verify", value);
 }
 
-static bool check_limit(str_t value, struct err *err)
+static bool limit_word(str_t word, struct table_limit *out)
 {
-    str_t rest = value, word, name;
-    size_t n = 0;
-    for (; next_word(&rest, &word); n++) {
-        uint64_t number;
-        str_t v = word;
-        if (!str_cut(&v, '=', &name) ||
-            (!str_eq(name, STR("connections")) && !str_eq(name, STR("per_minute"))) ||
-            !str_u64(v, 1000000, &number) || number == 0)
-            return no(err, "a limit is connections=N, per_minute=N or both", word);
-    }
-    return n > 0 || no(err, "a limit is connections=N, per_minute=N or both", value);
+    str_t name;
+    uint64_t n;
+    if (!str_cut(&word, '=', &name) || !str_u64(word, TABLE_LIMIT_MAX, &n) || n == 0)
+        return false;
+    uint32_t *to = str_eq(name, STR("connections"))  ? &out->connections
+                   : str_eq(name, STR("per_minute")) ? &out->per_minute
+                                                     : NULL;
+    if (to == NULL || *to != 0)
+        return false;
+    *to = (uint32_t)n;
+    return true;
+}
+
+bool table_limit_parse(str_t value, struct table_limit *out, struct err *err)
+{
+    static const char form[] = "a limit is connections=N, per_minute=N or both, N 1 to 1000000";
+    str_t rest = value, word;
+    *out = (struct table_limit){0};
+    while (next_word(&rest, &word))
+        if (!limit_word(word, out))
+            return no(err, form, word);
+    return out->connections > 0 || out->per_minute > 0 || no(err, form, value);
 }
 
 static bool check_source(str_t value, struct err *err)
@@ -109,13 +120,14 @@ bool table_check(enum table which, str_t value, struct err *err)
 {
     enum { CHECK_ARENA = 256 * 1024 };
     struct arena a;
+    struct table_limit limit;
     bool good = true;
     arena_init(&a, CHECK_ARENA);
     switch (which) {
     case TABLE_TRANSPORT:
     case TABLE_RELAY: good = check_route(value, &a, err); break;
     case TABLE_TLS: good = check_policy(value, err); break;
-    case TABLE_LIMIT: good = check_limit(value, err); break;
+    case TABLE_LIMIT: good = table_limit_parse(value, &limit, err); break;
     case TABLE_SOURCE: good = check_source(value, err); break;
     case TABLE_CANONICAL_SENDER:
     case TABLE_CANONICAL_RECIPIENT: good = check_canonical(value, &a, err); break;

@@ -1,4 +1,5 @@
-/* role.h: what a role is given when it starts, and the one table of what each role may do.
+/* role.h: what a role is given when it starts. What each may do: role_table.h (of the system),
+ * core/permissions.h (of the store).
  *
  * The supervisor starts each role (a process with `serve`, a thread with `serve --single`) with one
  * control socket (SOCK_SEQPACKET) over which it passes listening sockets and the ends of channels
@@ -23,9 +24,10 @@ enum role_id {
     ROLE_COUNT
 };
 
-/* LISTEN_ADMIN: DATA/control.sock, where the command line asks core (roles/core/admin.h). */
-/* SUBMISSION: port 587, STARTTLS; SUBMISSIONS: port 465, TLS at once (RFC 8314); LOCAL: the Unix
- * socket of `sendmail`, SMTP with the user named by the kernel. */
+/* ADMIN: DATA/control.sock, where the command line asks core (roles/core/admin.h). SUBMISSION: port
+ * 587, STARTTLS; SUBMISSIONS: port 465, TLS at once (RFC 8314); LOCAL: the socket of `sendmail`, SMTP
+ * with the user named by the kernel. A new one goes into role_table.c (whose it is), place.c (it is
+ * bound), SUPERVISOR_LISTENERS_MAX; each switch over them asks for it. */
 enum listener_kind {
     LISTEN_SMTP,
     LISTEN_LMTP,
@@ -57,6 +59,10 @@ struct role {
      * call others; filled and kept up by the runtime from what the supervisor sends. */
     struct tls_vault *tls;
     int data_dir_fd; /* core only, else -1 */
+    /* What hints can still come to when the entry point has returned: given to free_late once the
+     * store is closed. NULL: nothing. */
+    void (*free_late)(void *kept);
+    void *kept;
     void *internal;  /* the runtime's */
 };
 

@@ -22,7 +22,6 @@ const struct role_row role_table[ROLE_COUNT] = {
                  .may = SANDBOX_ACCEPT,
                  .listeners = LISTENS(LISTEN_SMTP) | LISTENS(LISTEN_LMTP) | LISTENS(LISTEN_LOCAL),
                  .core = true,
-                 .resolver = true,
                  .tls = ROLE_TLS_PAIRS,
                  .stop_stage = 0},
     [ROLE_USER] = {.name = "user",
@@ -60,13 +59,14 @@ static void add_port(struct sandbox *s, uint16_t port)
     s->ports[s->n_ports++] = port;
 }
 
-/* SMTP, submission by two ways, LMTP: what `relay` sets while we run can name them. Others need a
- * route in the settings. */
+/* SMTP, submission by two ways, LMTP: what is set in tables while we run can name them. Others are to
+ * be in the settings. */
 static const uint16_t usual_ports[] = {25, 465, 587, 24};
 
-_Static_assert(SANDBOX_PORTS_MAX >=
-                   SETTINGS_LIST_MAX + sizeof usual_ports / sizeof *usual_ports + 2,
-               "a port for each route, the usual ones, smtp_client_port, an OAuth endpoint's");
+_Static_assert(
+    SANDBOX_PORTS_MAX >=
+        SETTINGS_LIST_MAX + SETTINGS_PORTS_MAX + sizeof usual_ports / sizeof *usual_ports + 2,
+    "a port for each route, relay_ports, the usual ones, smtp_client_port, an OAuth endpoint's");
 
 struct sandbox role_sandbox(enum role_id id, const struct settings *set, int data_dir_fd)
 {
@@ -84,9 +84,20 @@ struct sandbox role_sandbox(enum role_id id, const struct settings *set, int dat
         add_port(&s, set->smtp_client_port != 0 ? set->smtp_client_port : 25);
         for (size_t i = 0; i < set->n_routes; i++)
             add_port(&s, set->routes[i].port != 0 ? set->routes[i].port : 25);
+        for (size_t i = 0; i < set->n_relay_ports; i++)
+            add_port(&s, set->relay_ports[i]);
         struct url oauth;
         if (url_parse(settings_oauth_url(set), &oauth))
             add_port(&s, oauth.port);
     }
     return s;
+}
+
+bool role_may_connect(enum role_id id, const struct settings *set, uint16_t port)
+{
+    struct sandbox s = role_sandbox(id, set, -1);
+    for (size_t i = 0; i < s.n_ports; i++)
+        if (s.ports[i] == port)
+            return true;
+    return (s.may & SANDBOX_CONNECT) != 0 && s.n_ports == 0;
 }

@@ -15,7 +15,8 @@ struct role_row {
     const char *name;    /* of the process, in the log, of the system user: USER-name */
     unsigned may;        /* SANDBOX_* */
     unsigned listeners;  /* 1 << enum listener_kind */
-    bool core, resolver; /* is a client of that role */
+    /* is a client of that role; resolver/role_resolver.c and core/permissions.c say whom they take */
+    bool core, resolver;
     bool courier;        /* likewise, if the settings have an OAuth endpoint */
     bool data_dir;
     unsigned tls; /* ROLE_TLS_* that it is given; 0: it has no struct tls_vault */
@@ -31,5 +32,7 @@ bool role_by_name(const char *name, enum role_id *id);
 /* Fills the sandbox of a role: its row, and the TCP ports its settings need (a table of
  * SANDBOX_PORTS_MAX). */
 struct sandbox role_sandbox(enum role_id id, const struct settings *set, int data_dir_fd);
+/* Whether it may connect to that TCP port. */
+bool role_may_connect(enum role_id id, const struct settings *set, uint16_t port);
 
 #endif

@@ -385,6 +385,8 @@ static void finish(struct runtime *rt)
         store_close(rt->role.env.store);
     channel_free(rt->role.resolver);
     channel_free(rt->role.courier);
+    if (rt->role.free_late != NULL)
+        rt->role.free_late(rt->role.kept);
 }
 
 static void release(struct runtime *rt)

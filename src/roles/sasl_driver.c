@@ -33,7 +33,7 @@ struct sasl_driver {
 static enum rc desk_login(struct login_desk *desk, const struct store_login *q,
                           struct store_login_answer *out, struct err *err)
 {
-    return store_remote_login2(desk->env->store, q, out, err);
+    return store_remote_login(desk->env->store, q, out, err);
 }
 
 static enum rc desk_scram(struct login_desk *desk, str_t name, uint8_t salt[static 16],
@@ -72,46 +72,69 @@ str_t login_stored_name(str_t name, struct arena *a)
     return str_of(copy, at + 1 + domain.len);
 }
 
-unsigned sasl_driver_mechs(bool tls, bool loopback, bool client_cert, bool tokens)
+/* What there is on this connection. There may be none under TLS: a certificate whose signature has
+ * no hash of its own (Ed25519) has no end point (RFC 5929 4.1), and TLS 1.2 without an extended
+ * master secret no exporter (RFC 9266 2). */
+static struct sasl_binding binding_of(const struct tls_info *tls)
 {
+    struct sasl_binding b = {0};
+    if (tls != NULL && tls->has_exporter)
+        b.exporter = str_of(tls->exporter, sizeof tls->exporter);
+    if (tls != NULL)
+        b.end_point = str_of(tls->end_point, tls->end_point_len);
+    return b;
+}
+
+static bool can_bind(const struct sasl_binding *b)
+{
+    return b->exporter.len > 0 || b->end_point.len > 0;
+}
+
+unsigned sasl_driver_mechs(const struct tls_info *tls, bool loopback, bool tokens)
+{
+    const struct sasl_binding binding = binding_of(tls);
     unsigned set = 0;
-    if (tls || loopback)
+    if (tls != NULL || loopback)
         set |=
             1u << SASL_PLAIN | 1u << SASL_LOGIN | 1u << SASL_SCRAM_SHA_1 | 1u << SASL_SCRAM_SHA_256;
-    if (tls)
+    if (can_bind(&binding))
         set |= 1u << SASL_SCRAM_SHA_1_PLUS | 1u << SASL_SCRAM_SHA_256_PLUS;
-    if (tls && client_cert)
+    if (tls != NULL && tls->has_client_cert)
         set |= 1u << SASL_EXTERNAL;
-    if (tls && tokens)
+    if (tls != NULL && tokens)
         set |= 1u << SASL_OAUTHBEARER | 1u << SASL_XOAUTH2;
     return set;
 }
 
 /* ---- the exchange ---- */
 
+/* From one of our own addresses it is this machine, whatever we listen on (0.0.0.0 has them all): core
+ * is told so, since it never refuses the machine itself. */
+static struct netaddr origin_of(const struct sasl_driver_who *who)
+{
+    static const struct netaddr loopback = {.family = NETADDR_V4, .bytes = {127, 0, 0, 1}};
+    return who->local != NULL && netaddr_eq(who->from, who->local) ? loopback : *who->from;
+}
+
 struct sasl_driver *sasl_driver_begin(struct login_desk *desk, const struct sasl_driver_who *who,
                                       enum sasl_mech mech)
 {
     struct sasl_driver *d = calloc(1, sizeof *d);
     uint8_t nonce[NONCE];
-    struct sasl_binding binding = {0};
+    const struct sasl_binding binding = binding_of(who->tls);
     if (d == NULL)
         return NULL;
     d->desk = desk;
     d->mech = mech;
     d->use = who->use;
-    d->from = *who->from;
+    d->from = origin_of(who);
     d->tls = who->tls;
     d->hostname = who->hostname;
     if (who->local != NULL)
         d->local = *who->local;
     arena_init(&d->arena, EXCHANGE_ARENA);
-    if (d->tls != NULL && d->tls->has_exporter)
-        binding.exporter = str_of(d->tls->exporter, sizeof d->tls->exporter);
-    if (d->tls != NULL)
-        binding.end_point = str_of(d->tls->end_point, d->tls->end_point_len);
     desk->env->random(desk->env, nonce, sizeof nonce);
-    d->sasl = sasl_begin(&d->arena, mech, &binding, nonce, d->tls != NULL);
+    d->sasl = sasl_begin(&d->arena, mech, &binding, nonce, can_bind(&binding));
     if (d->sasl == NULL) {
         sasl_driver_end(d);
         return NULL;

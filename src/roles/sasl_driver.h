@@ -1,5 +1,6 @@
-/* sasl_driver.h: a login by SASL, for every protocol that has it (SMTP; POP3, IMAP): between the
- * engine (proto/sasl/sasl.h) and core, which alone knows accounts.
+/* sasl_driver.h: a login by SASL, for every protocol that has it (SMTP; POP3's USER and PASS go by
+ * store_remote_login_password instead): between the engine (proto/sasl/sasl.h) and core, which alone knows
+ * accounts.
  *
  *     d = sasl_driver_begin(desk, &who, mech)
  *     turn = sasl_driver_step(d, response)      response.ptr NULL: there was none yet
@@ -24,7 +25,7 @@
 struct login_desk {
     struct env *env;
     enum rc (*login)(struct login_desk *desk, const struct store_login *q,
-                     struct store_login_answer *out, struct err *err); /* store_remote_login2 */
+                     struct store_login_answer *out, struct err *err); /* store_remote_login */
     enum rc (*scram)(struct login_desk *desk, str_t name, uint8_t salt[static 16],
                      uint32_t *iterations, struct err *err);        /* store_remote_scram */
     void (*logout)(struct login_desk *desk, struct store *session); /* store_close */
@@ -38,10 +39,11 @@ void login_desk_init(struct login_desk *desk, struct env *env, int waiting_max);
  * and stays. In the arena, or `name` itself. */
 str_t login_stored_name(str_t name, struct arena *a);
 
-/* Mechanisms to offer, as a set of 1 << enum sasl_mech. Passwords go over encrypted lines, or over
- * none (loopback); EXTERNAL needs a certificate of the client's; tokens (if they are taken at all)
- * go over TLS alone (RFC 6750 5.2). */
-unsigned sasl_driver_mechs(bool tls, bool loopback, bool client_cert, bool tokens);
+/* Mechanisms to offer, as a set of 1 << enum sasl_mech; `tls` NULL: the line is not encrypted.
+ * Passwords go over encrypted lines, or over none (loopback); -PLUS needs something to bind to;
+ * EXTERNAL needs a certificate of the client's; tokens (if they are taken at all) go over TLS alone
+ * (RFC 6750 5.2). */
+unsigned sasl_driver_mechs(const struct tls_info *tls, bool loopback, bool tokens);
 
 struct sasl_driver_who {
     enum store_use use;

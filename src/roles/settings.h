@@ -14,6 +14,7 @@
 #include "base/netaddr.h"
 
 #define SETTINGS_LIST_MAX       64
+#define SETTINGS_PORTS_MAX      16
 #define SETTINGS_SERVICES_MAX   8         /* kinds of listeners with TLS, at most */
 #define SETTINGS_ALGORITHMS_MAX 4         /* of signatures of tokens */
 #define SETTINGS_TEXT_MAX       (1 << 20) /* a configuration file of 1 MiB is not one */
@@ -54,6 +55,8 @@ struct settings {
     size_t n_relay_networks;
     struct settings_route routes[SETTINGS_LIST_MAX];
     size_t n_routes;
+    uint16_t relay_ports[SETTINGS_PORTS_MAX]; /* of routes in tables, besides the usual ones */
+    size_t n_relay_ports;
     str_t tls_dir;     /* NAME/cert.pem and NAME/key.pem; empty: the folder tls in data_dir */
     str_t tls_ca_file; /* who others' certificates are trusted for */
     str_t tls_no_tickets[SETTINGS_SERVICES_MAX]; /* see settings_tickets */
@@ -74,7 +77,7 @@ struct settings {
     uint32_t connections_max, connections_per_address; /* 10,000; 50 (relay_networks exempt) */
     uint32_t connections_per_network;                  /* 200 of a /24 or /56 */
     uint32_t connections_per_minute;                   /* 300 new ones from an address */
-    uint64_t stress_memory_bytes; /* of mx, and of user: over 80 % of it is stress; 512 MiB */
+    uint64_t stress_memory_bytes; /* of all roles: see smtp_in_memory; 256 MiB */
     /* of one account; over it mail is held until the operator releases it */
     uint32_t account_messages_hour, account_messages_day;     /* 500, 2,000 */
     uint32_t account_recipients_hour, account_recipients_day; /* 1,000, 5,000 */

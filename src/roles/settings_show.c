@@ -3,8 +3,8 @@
 
 static bool quoted_kind(enum settings_kind kind)
 {
-    return kind != SETTINGS_BOOL && kind != SETTINGS_PORT && kind != SETTINGS_NUMBER &&
-           kind != SETTINGS_DURATION && kind != SETTINGS_SIZE;
+    return kind != SETTINGS_BOOL && kind != SETTINGS_PORT && kind != SETTINGS_PORTS &&
+           kind != SETTINGS_NUMBER && kind != SETTINGS_DURATION && kind != SETTINGS_SIZE;
 }
 
 /* ---- the file's own syntax ---- */
@@ -129,7 +129,8 @@ static void json_element(const struct settings_row *row, const struct settings *
     settings_value_text(row, s, i, &text);
     if (row->kind == SETTINGS_BOOL)
         buf_add(out, str_eq(buf_str(&text), STR("yes")) ? STR("true") : STR("false"));
-    else if (row->kind == SETTINGS_NUMBER || row->kind == SETTINGS_PORT)
+    else if (row->kind == SETTINGS_NUMBER || row->kind == SETTINGS_PORT ||
+             row->kind == SETTINGS_PORTS)
         buf_add(out, buf_str(&text));
     else
         add_json(out, buf_str(&text));

@@ -70,6 +70,10 @@ const struct settings_row settings_rows[] = {
      .preset = "25",
      .help = "The port on which other mail servers are called. Only a test network needs another "
              "than 25."},
+    {"relay_ports", SETTINGS_PORTS, LIST(relay_ports, SETTINGS_PORTS_MAX), .preset = "",
+     .help = "Ports, as in {2525, 10025}, that routes in the tables transport and relay and of "
+             "single deliveries may name besides 24, 25, 465, 587 and those of routes in this "
+             "file. Mail is sent to no other port."},
     {"source_v4", SETTINGS_ADDRESS_4, AT(source_v4), .preset = "none",
      .help = "The IPv4 address from which mail is sent, or none: the system's choice."},
     {"source_v6", SETTINGS_ADDRESS_6, AT(source_v6), .preset = "none",
@@ -105,10 +109,10 @@ const struct settings_row settings_rows[] = {
      .max = 1000000, .preset = "300",
      .help = "The most new connections in a minute from one address; relay_networks are exempt."},
     {"stress_memory", SETTINGS_SIZE, AT(stress_memory_bytes), .min = 16 * MIB, .max = 1024 * GIB,
-     .preset = "512M",
-     .help = "Memory that the role of incoming mail, and that of people's connections, may each "
-             "use. Over four fifths of it they are short with clients, until it is under three "
-             "fifths."},
+     .preset = "256M",
+     .help = "Memory for all processes of the server. A half of it is for the role of incoming "
+             "mail, a quarter for that of people's connections: over four fifths of its share a "
+             "role is short with clients, until it is under three fifths."},
     {"account_messages_hour", SETTINGS_NUMBER, AT(account_messages_hour), .min = 1,
      .max = 1000000000, .preset = "500",
      .help = "The most messages that one account sends in an hour. What is over the limit is held "

@@ -27,6 +27,7 @@ enum settings_kind {
     SETTINGS_WORD,       /* str_t, visible ASCII, or empty */
     SETTINGS_TEXT,       /* str_t, words with blanks between, or empty */
     SETTINGS_ALGORITHMS, /* list of str_t, signatures of tokens */
+    SETTINGS_PORTS,      /* list of uint16_t */
 };
 
 struct settings_row {

@@ -7,7 +7,7 @@
 
 enum { DNS_PORT = 53, TEXT_MAX = 512 };
 
-#define SERVICES   "smtp, lmtp, submission, submissions, pop3"
+#define SERVICES   "smtp, lmtp, submission, submissions"
 #define ALGORITHMS "RS256, PS256, ES256, EdDSA"
 
 static void *member(const struct settings_row *row, struct settings *s)
@@ -93,6 +93,7 @@ void settings_value_allowed(const struct settings_row *row, struct buf *out)
     case SETTINGS_SEPARATOR: buf_add(out, STR("one character or none")); return;
     case SETTINGS_SERVICES: buf_add(out, STR("a list of " SERVICES)); break;
     case SETTINGS_ALGORITHMS: buf_add(out, STR("a list of " ALGORITHMS)); break;
+    case SETTINGS_PORTS: buf_add(out, STR("a list of ports")); break;
     case SETTINGS_URL: buf_add(out, STR("a URL")); return;
     case SETTINGS_WORD: buf_add(out, STR("a word")); return;
     case SETTINGS_TEXT: buf_add(out, STR("words")); return;
@@ -258,8 +259,9 @@ static bool one_of(const str_t *names, size_t n, str_t text, str_t *out)
 
 static bool service_parse(str_t text, str_t *out, char why[static SETTINGS_WHY])
 {
-    static const str_t names[] = {STR("smtp"), STR("lmtp"), STR("submission"), STR("submissions"),
-                                  STR("pop3")};
+    static const str_t names[] = {STR("smtp"), STR("lmtp"), STR("submission"), STR("submissions")};
+    if (str_ieq(text, STR("pop3")))
+        return wrong(why, "POP3 is spoken without TLS: give some of " SERVICES);
     return one_of(names, sizeof names / sizeof *names, text, out) ||
            wrong(why, "give one of " SERVICES);
 }
@@ -284,6 +286,15 @@ static bool words_valid(str_t text, char least)
         if (text.ptr[i] < least || text.ptr[i] >= 0x7f)
             return false;
     return text.len <= TEXT_MAX;
+}
+
+static bool port_parse(str_t text, uint16_t *out, char why[static SETTINGS_WHY])
+{
+    uint64_t n;
+    if (!str_u64(text, UINT16_MAX, &n) || n == 0)
+        return wrong(why, "give ports, numbers from 1 to 65535");
+    *out = (uint16_t)n;
+    return true;
 }
 
 bool settings_tickets(const struct settings *s, const char *service)
@@ -311,6 +322,8 @@ static bool list_add(const struct settings_row *row, str_t text, struct settings
         good = service_parse(text, (str_t *)member(row, s) + n, why);
     else if (row->kind == SETTINGS_ALGORITHMS)
         good = algorithm_parse(text, (str_t *)member(row, s) + n, why);
+    else if (row->kind == SETTINGS_PORTS)
+        good = port_parse(text, (uint16_t *)member(row, s) + n, why);
     else if (row->kind == SETTINGS_SERVERS)
         good = server_parse(text, (struct netaddr *)member(row, s) + n, why);
     else
@@ -362,6 +375,7 @@ bool settings_value_parse(const struct settings_row *row, str_t text, struct are
     case SETTINGS_NETWORKS:
     case SETTINGS_SERVICES:
     case SETTINGS_ALGORITHMS:
+    case SETTINGS_PORTS:
     case SETTINGS_SERVERS: return list_add(row, text, s, why);
     case SETTINGS_ADDRESS_4:
     case SETTINGS_ADDRESS_6: return address_parse(row, text, member(row, s), why);
@@ -399,6 +413,7 @@ bool settings_value_text(const struct settings_row *row, const struct settings *
     case SETTINGS_USER: return buf_add(out, *(const str_t *)at);
     case SETTINGS_ALGORITHMS:
     case SETTINGS_SERVICES: return buf_add(out, ((const str_t *)at)[i]);
+    case SETTINGS_PORTS: return buf_addf(out, "%u", ((const uint16_t *)at)[i]);
     case SETTINGS_LISTEN:
     case SETTINGS_SERVERS: address_text((const struct netaddr *)at + i, true, out); break;
     case SETTINGS_NETWORKS: {

@@ -1,4 +1,5 @@
-/* engines.h: how a store comes to be. */
+/* engines.h: how a store comes to be: on the disk (for core), or in memory (for tests alone). The
+ * third, a client of core, is remote.h's. Each ends by store_close. */
 #ifndef STORE_ENGINES_H
 #define STORE_ENGINES_H
 
@@ -25,7 +26,7 @@ void store_lmdb_set_flush(struct store *s, void (*flush)(void *user, bool queue)
 void store_lmdb_age_snapshots(struct store *s, int64_t by_ms);
 
 /* In memory, for tests. Reads see a lazy batch only once a durable one followed. After a crash
- * reads get STORE_DOWN. With `crash_after` = n, the n-th batch from now (1 is the next) and
+ * reads get STORE_DOWN. After store_memory_crash_after(n) the n-th batch from now (1 is the next) and
  * everything after it gets STORE_UNKNOWN; whether that n-th batch took effect is decided by `torn`.
  * store_memory_reopen then is the restart: all durable batches are there, of the lazy ones after
  * the last durable one a random prefix (by `seed`); snapshots and watches are gone. Only batches

@@ -1,5 +1,5 @@
-/* remote.h: the store as the other roles have it: a client of the core role over a channel, and the
- * messages both sides speak.
+/* remote.h: the store as the other roles have it: a client of the core role over a channel. The
+ * messages both sides speak are protocol.h's.
  *
  * Passes the same conformance suite as the engines. Requests carry a deadline. When core dies,
  * commits sent but not answered are STORE_UNKNOWN; watches are set again by themselves and followed
@@ -26,22 +26,22 @@ struct store_login_answer {
     char password_name[65]; /* which of its passwords: "main" or an application's */
     uint8_t signature[32];  /* SCRAM: ServerSignature */
     size_t signature_len;
-    uint32_t
-        hold_ms; /* RC_PERM, RC_TEMP: so long whoever asked is kept waiting (without a thread) */
+    /* RC_PERM, RC_TEMP: so long whoever asked is kept waiting (without a thread) */
+    uint32_t hold_ms;
 };
 /* RC_OK; RC_PERM: name or proof wrong, which of them is not told, and took the same time; also for a
  * right password that may not be used for this (then the log says so). RC_TEMP: core is not there,
  * or its checking pool is full, or this address has used up its budget. */
-enum rc store_remote_login2(struct store *remote, const struct store_login *login,
-                            struct store_login_answer *out, struct err *err);
+enum rc store_remote_login(struct store *remote, const struct store_login *login,
+                           struct store_login_answer *out, struct err *err);
 /* Salt and iterations of an account's SCRAM secrets; for a name that does not exist ones that look
  * just like it and stay the same. */
 enum rc store_remote_scram(struct store *remote, str_t name, uint8_t salt[static 16],
                            uint32_t *iterations, struct err *err);
-/* As store_remote_login2 with a password for STORE_USE_READ. */
-enum rc store_remote_login(struct store *remote, str_t name, str_t password,
-                           const struct netaddr *from, uint64_t *account, struct store **session,
-                           uint32_t *hold_ms, struct err *err);
+/* As store_remote_login with a password for STORE_USE_READ. */
+enum rc store_remote_login_password(struct store *remote, str_t name, str_t password,
+                                    const struct netaddr *from, uint64_t *account,
+                                    struct store **session, uint32_t *hold_ms, struct err *err);
 
 /* One more password of an account: `name` as its owner calls it, `uses` of enum store_use. Replaces
  * the one of that name. Only for the administration channel. */

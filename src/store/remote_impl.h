@@ -30,7 +30,7 @@ struct remote_watch {
 };
 
 struct remote {
-    struct remote_view view; /* first: see remote_new */
+    struct remote_view view; /* first: see store_remote_new */
     struct env *env;
     struct channel *ch;
     _Atomic uint64_t attaches; /* sockets so far */

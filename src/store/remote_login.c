@@ -88,8 +88,8 @@ static enum rc login_answer(struct remote *r, str_t reply, struct store_login_an
     return out->session != NULL ? RC_OK : RC_TEMP;
 }
 
-enum rc store_remote_login2(struct store *remote, const struct store_login *login,
-                            struct store_login_answer *out, struct err *err)
+enum rc store_remote_login(struct store *remote, const struct store_login *login,
+                           struct store_login_answer *out, struct err *err)
 {
     struct remote *r = ((struct remote_view *)(void *)remote)->remote;
     struct store_login_req q = {.head = remote_head(&r->view, LOGIN_MS), .login = *login};
@@ -107,16 +107,16 @@ enum rc store_remote_login2(struct store *remote, const struct store_login *logi
     return rc == RC_OK ? RC_OK : refused(rc, err);
 }
 
-enum rc store_remote_login(struct store *remote, str_t name, str_t password,
-                           const struct netaddr *from, uint64_t *account, struct store **session,
-                           uint32_t *hold_ms, struct err *err)
+enum rc store_remote_login_password(struct store *remote, str_t name, str_t password,
+                                    const struct netaddr *from, uint64_t *account,
+                                    struct store **session, uint32_t *hold_ms, struct err *err)
 {
     struct store_login login = {
         .use = STORE_USE_READ, .proof = STORE_PROOF_PASSWORD, .name = name, .password = password};
     struct store_login_answer answer;
     if (from != NULL)
         login.from = *from;
-    enum rc rc = store_remote_login2(remote, &login, &answer, err);
+    enum rc rc = store_remote_login(remote, &login, &answer, err);
     *account = answer.account;
     *session = answer.session;
     *hold_ms = answer.hold_ms;

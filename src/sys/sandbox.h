@@ -24,7 +24,7 @@
 #define SANDBOX_CONNECT 4u
 #define SANDBOX_UDP     8u /* make UDP sockets and use them */
 
-#define SANDBOX_PORTS_MAX 80
+#define SANDBOX_PORTS_MAX 96
 
 struct sandbox {
     unsigned may;

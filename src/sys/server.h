@@ -51,6 +51,8 @@ struct server_session_ops {
                         int64_t now_ms);
 };
 
+#define SERVER_OUTPUT_FLOOR 500 /* bytes a second: as for what comes in (data_floor_bps) */
+
 struct server_limits {
     int workers_max; /* threads; grows on demand when all are blocked */
     /* Over it: refuse_text is sent (to a client that expects TLS: nothing) and the connection
@@ -65,9 +67,15 @@ struct server_limits {
      * worker more than there are turns, whatever they do. */
     bool handlers_tell;
     const char *refuse_text; /* "421 4.3.2 too many connections\r\n" */
-    int output_stall_ms;     /* a peer that takes nothing of its output for so long is cut off */
-    int per_network_max;     /* of an IPv4 /24 or an IPv6 /56; 0: no limit */
-    int per_minute_max;      /* new connections from one address in a minute; 0: no limit */
+    /* For a client whose first byte, where a listener has TLS from the start, is not that of TLS: a
+     * browser, or a program set up for another port. NULL: it is closed without a word. */
+    const char *plain_text;
+    /* A peer that takes nothing of its output for so long is cut off; each byte it takes buys
+     * 1/output_floor_bps seconds, at most so much ahead. It starts anew with the next output. */
+    int output_stall_ms;
+    uint32_t output_floor_bps; /* 0: SERVER_OUTPUT_FLOOR */
+    int per_network_max;       /* of an IPv4 /24 or an IPv6 /56; 0: no limit */
+    int per_minute_max;        /* new connections from one address in a minute; 0: no limit */
     /* For a TLS handshake, from its start; 0: 60 s. Less when too many are under way, and neither
      * this nor output_stall_ms is more than 10 s under stress. */
     int handshake_ms;
@@ -85,14 +93,15 @@ bool server_stressed(const struct server *s);
 void server_stress_memory(struct server *s, uint64_t bytes);
 
 struct server_listener {
-    int fd; /* bound and listening, taken also on failure; made non-blocking. A Unix socket's peers
-               * are NETADDR_UNIX */
+    /* Bound and listening, taken also on failure; made non-blocking. A Unix socket's peers are
+     * NETADDR_UNIX. */
+    int fd;
     void *tag;               /* open() is called with user = tag if it is not NULL */
     struct tls_service *tls; /* TLS from the first byte, or NULL */
 };
 bool server_listen_on(struct server *s, const struct server_listener *l);
 
-/* NULL: out of memory or descriptors. ops and refuse_text must outlive it. */
+/* NULL: out of memory or descriptors. ops and the texts must outlive it. */
 struct server *server_new(const struct server_session_ops *ops, void *user,
                           const struct server_limits *limits);
 /* Adds a listening socket (taken also on failure), already bound and listening, made non-blocking

@@ -59,7 +59,7 @@ bool server_listen_on(struct server *s, const struct server_listener *from)
     return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &e) == 0;
 }
 
-void listener_arm(struct listener *l)
+static void listener_arm(struct listener *l)
 {
     struct epoll_event e = {.events = EPOLLIN | EPOLLONESHOT,
                             .data.u64 = EVENT_LISTENERS + l->index};

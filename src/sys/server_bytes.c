@@ -37,6 +37,14 @@ static enum step send_some(struct served *c, str_t out, size_t *n)
     }
 }
 
+int64_t bytes_stalled_since(const struct server *s, int64_t since_ms, size_t sent, int64_t now_ms)
+{
+    uint32_t configured = s->limits.output_floor_bps;
+    int64_t floor_bps = configured > 0 ? configured : SERVER_OUTPUT_FLOOR;
+    int64_t bought = since_ms + (int64_t)sent * 1000 / floor_bps;
+    return bought < now_ms ? bought : now_ms;
+}
+
 enum step bytes_flush(struct server *s, struct served *c, size_t *sent)
 {
     const struct server_session_ops *ops = s->ops;
@@ -46,9 +54,10 @@ enum step bytes_flush(struct server *s, struct served *c, size_t *sent)
         if (out.len == 0) {
             if (ops->finished(c->session))
                 return STEP_CLOSE;
-            if (ops->more == NULL || !ops->more(c->session, sys_mono_ms()))
-                return STEP_ON;
-            continue;
+            if (ops->more != NULL && ops->more(c->session, sys_mono_ms()))
+                continue;
+            c->stalled_ms = 0;
+            return STEP_ON;
         }
         if (ops->hold_until_ms != NULL && ops->hold_until_ms(c->session) > sys_mono_ms())
             return STEP_HELD;
@@ -59,7 +68,8 @@ enum step bytes_flush(struct server *s, struct served *c, size_t *sent)
             return step;
         ops->sent(c->session, n);
         *sent += n;
-        c->stalled_ms = 0;
+        if (c->stalled_ms != 0)
+            c->stalled_ms = bytes_stalled_since(s, c->stalled_ms, n, sys_mono_ms());
     }
 }
 

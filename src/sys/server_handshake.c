@@ -68,12 +68,34 @@ static void leave_place(struct server *s)
     atomic_fetch_sub(&s->handshakes, 1);
 }
 
+/* Where TLS is spoken from the first byte, that byte is another. */
+static bool speaks_plain(const struct served *c)
+{
+    uint8_t first;
+    return c->listener->tls != NULL &&
+           recv(c->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1 && first != HANDSHAKE;
+}
+
+/* Answered once, in its own language. */
+static enum step refuse_plain(struct server *s, struct served *c)
+{
+    char unread[1024]; /* left where it is, it would reset the connection, and the answer be lost */
+    str_t text = s->limits.plain_text != NULL ? str_c(s->limits.plain_text) : STR_NONE;
+    (void)!recv(c->fd, unread, sizeof unread, MSG_DONTWAIT);
+    if (text.len > 0)
+        (void)!send(c->fd, text.ptr, text.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    handshake_failed(s, c, "the client does not speak TLS");
+    return STEP_CLOSE;
+}
+
 /* STEP_ON: OpenSSL can begin. */
 static enum step start(struct server *s, struct served *c)
 {
     const int one = 1;
     if (!c->wants_place && !hello_is_there(c))
         return STEP_IN;
+    if (speaks_plain(c))
+        return refuse_plain(s, c);
     if (!take_place(s, c))
         return STEP_HELD;
     if (c->hello > 0)

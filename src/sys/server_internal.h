@@ -92,8 +92,9 @@ struct served {
     struct tls *tls;             /* NULL before the client's hello */
     char *held; /* input not used yet while output waits; the beginning of a PROXY header */
     uint32_t held_at, held_len;
-    int64_t since_ms;        /* when the phase began, if it has a deadline */
-    int64_t stalled_ms;      /* since when output waits for room; 0: it does not */
+    int64_t since_ms; /* when the phase began, if it has a deadline */
+    /* since when output waits for room, moved on by what was sent since; 0: none waits */
+    int64_t stalled_ms;
     struct heap_entry timer; /* under timers_lock */
     /* when the timer will fire, INT64_MAX: not set; may be earlier than needed */
     _Atomic int64_t armed_ms;
@@ -194,7 +195,6 @@ int64_t stress_patience(const struct server *s, int64_t ms); /* less of it under
 
 /* server_accept.c */
 void listener_turn(struct listener *l, char *buffer);
-void listener_arm(struct listener *l);
 void listeners_resume(struct server *s);
 /* It is known who the peer is: the session begins, or TLS before it. False: refused, and told so. */
 bool served_begin(struct server *s, struct served *c, const struct netaddr *peer,
@@ -219,6 +219,9 @@ enum step {
 };
 /* Sends output until there is none. *sent is the number of bytes sent in this turn. */
 enum step bytes_flush(struct server *s, struct served *c, size_t *sent);
+/* Where output waits since `since_ms`, and so many bytes of it were sent now: since when it waits
+ * then. */
+int64_t bytes_stalled_since(const struct server *s, int64_t since_ms, size_t sent, int64_t now_ms);
 /* Reads once. STEP_ON: *rest has come, or the end was noted; *empty: nothing is left to read. */
 enum step bytes_receive(struct server *s, struct served *c, char *buffer, str_t *rest, bool *empty);
 

@@ -43,10 +43,17 @@ enum rc tls_vault_set_authorities(struct tls_vault *v, str_t pem, struct err *er
 bool tls_vault_trust(struct tls_vault *v, void *ssl_ctx);
 bool tls_vault_ready(const struct tls_vault *v); /* there is a certificate */
 
+/* From when until when a certificate (the first of a chain) is good, in ms since 1970. */
+struct tls_dates {
+    int64_t from_ms, until_ms;
+};
+enum rc tls_dates_read(str_t chain_pem, struct tls_dates *out, struct err *err);
+
 struct tls_service_config {
     const char *name; /* "smtp", "submission", "pop3": binds the tickets */
-    const char *alpn; /* the only protocol taken if the client names any, or NULL: it may name
-                             * none: handshake fails with no_application_protocol (RFC 7301 3.2) */
+    /* The only protocol taken: a client that names others alone fails with no_application_protocol
+     * (RFC 7301 3.2), one that names none does not. NULL: none is taken, who names any fails. */
+    const char *alpn;
     bool tickets;
     bool ask_client_cert; /* for SASL EXTERNAL; any certificate is taken, only its hash is used */
 };

@@ -8,7 +8,8 @@
  *     tls_client.c   a client's connection, as struct conn
  *     tls_verify.c   what is wrong with a server's certificate, in words
  *     tls_cache.c    a client's resumable sessions
- *     tls_info.c     what a handshake came to; errors in words */
+ *     tls_info.c     what a handshake came to; errors in words
+ *     tls_make.c     makes a certificate, signed by itself (tls_make.h) */
 #ifndef SYS_TLS_INTERNAL_H
 #define SYS_TLS_INTERNAL_H
 

@@ -2,6 +2,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <time.h>
 
 #include "sys/tls_internal.h"
 
@@ -97,6 +98,30 @@ enum rc tls_pem_pair(str_t chain_pem, str_t key_pem, struct tls_cert *out, struc
     tls_hash(out->leaf, out->hash);
     out->end_point_len = tls_end_point(out->leaf, out->end_point);
     return RC_OK;
+}
+
+static bool ms_of(const ASN1_TIME *t, int64_t *out)
+{
+    struct tm tm;
+    if (t == NULL || ASN1_TIME_to_tm(t, &tm) != 1)
+        return false;
+    *out = (int64_t)timegm(&tm) * 1000;
+    return true;
+}
+
+enum rc tls_dates_read(str_t chain_pem, struct tls_dates *out, struct err *err)
+{
+    tls_setup();
+    ERR_clear_error();
+    BIO *b = bio_of(chain_pem);
+    X509 *leaf = b != NULL ? next_certificate(b) : NULL;
+    bool good = leaf != NULL && ms_of(X509_get0_notBefore(leaf), &out->from_ms) &&
+                ms_of(X509_get0_notAfter(leaf), &out->until_ms);
+    X509_free(leaf);
+    BIO_free(b);
+    ERR_clear_error();
+    return good ? RC_OK
+                : err_set(err, RC_PERM, "", "there is no certificate whose dates can be read");
 }
 
 void tls_cert_free(struct tls_cert *c)

@@ -205,6 +205,25 @@ def test_commands():
     assert p.returncode == 2 and 'did you mean "queue"' in p.stderr, p.stderr
     p = S.cli("queue", "lits")
     assert p.returncode == 2 and 'did you mean "list"' in p.stderr, p.stderr
+    for words, said in ((("remove", "--all", "--limit", "1"), "`queue remove` does not take --limit"),
+                        (("retry", "--all", "--by=class"), "`queue retry` does not take --by"),
+                        (("hold", "--messages", "--all"), "`queue hold` does not take --messages"),
+                        (("bounce", "--all", "--bounce"), "`queue bounce` does not take --bounce"),
+                        (("list", "--bounce"), "`queue list` does not take --bounce"),
+                        (("show", "--id", "0000000000000000", "--older", "1h"), "`queue show` does not take --older"),
+                        (("show", "--id", "0000000000000000", "--held"), "no queue ID"),
+                        (("show", "--held", "--id", "0000000000000000"), "wants a queue ID"),
+                        (("remove", "--domain", "a.test", "--domain", "b.test"), "--domain is there twice"),
+                        (("list", "--messages", "--limit", "3"), "are for sums"),
+                        (("list", "--messages=yes"), "--messages takes no value"),
+                        (("list", "--limit"), '"" is nothing that --limit takes'),
+                        (("remove", ""), "no queue ID"), (("remove", "--domain", ""), "nothing that --domain takes"),
+                        (("remove", "--domain"), "nothing that --domain takes"), (("route", "", "none"), "no queue ID"),
+                        (("list", "--limits", "3"), "no filter"),
+                        (("limit", "a.test", "connections=0"), "none takes it away")):
+        p = S.cli("queue", *words)
+        assert p.returncode == 2 and said in p.stderr, (words, p.returncode, p.stdout, p.stderr)
+    assert S.json("queue", "list", "--limit", "3", "--by=reason") == []
     p = S.cli("account", "add", "anna@example.test", "--password-stdin", stdin="x\n")
     assert p.returncode == 1 and "already" in p.stderr, p.stderr
     p = S.cli("trace", "0000000000000000")
@@ -215,7 +234,12 @@ def test_commands():
     p = S.cli("check", "store")
     assert p.returncode == 0, p.stdout + p.stderr
     story = S.cli("trace", "ben@example.test", check=0).stdout
-    assert "large" in story or "delivered" in story, story
+    messages = re.split(r"(?m)^(?=message )", story)[1:]
+    sizes = [int(re.match(r"message [0-9a-z]{16}, (\d+) bytes, from <[^>]*>\n", m).group(1)) for m in messages]
+    assert max(sizes) > 4000000, sizes      # the large one
+    for m in messages:
+        assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  accepted from 127\.0\.0\.1:\d+ .*; safe on disk", m, re.M), m
+        assert "from <ben@example.test>" in m or "  ben@example.test: delivered 2.0.0 in the mailbox\n" in m, m
     bad = S.dir / "bad.conf"
     bad.write_text('hostnme = "x"\n')
     p = run(BINARY, "--config", bad, "config", "show")

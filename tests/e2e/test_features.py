@@ -908,7 +908,4 @@ wanted = [w if w.startswith("test_") else "test_" + w for w in sys.argv[1:]]
 if wanted:
     sys.argv[1:] = ["test_start"] + wanted + ["test_stop"]
 tests = {"test_start": test_start} | {"test_" + fn.__name__: fn for _, _, fn in FEATURES} | {"test_stop": test_stop}
-try:
-    main(tests)
-finally:
-    world.end_children()
+world.main(tests)

@@ -3,9 +3,9 @@
 an authority, in both directions, verified and refused; DSN, 8BITMIME and SMTPUTF8 passed on; login to a smarthost; LMTP both ways.
 
 Exim cannot be installed beside Postfix: its package is fetched and unpacked into the test's folder."""
-import atexit, email, email.policy, smtplib, ssl
+import atexit, smtplib, ssl
 import world
-from harness import *
+from peers import *
 
 
 def fetch_exim():
@@ -20,12 +20,13 @@ def fetch_exim():
 
 if "WORLD_DIR" not in os.environ and os.geteuid() == 0:
     fetch_exim()
-DIR = world.enter("peers", users=["Debian-exim"], addresses=["127.0.0.2", "127.0.0.4", "127.0.0.6"])
+DIR = world.enter("peers", users=["Debian-exim"], addresses=["127.0.0.2", "127.0.0.4", "127.0.0.6", "127.0.0.8"])
 ZONE = """postrider MX 10 mx.postrider
 lists.postrider MX 10 mx.postrider
 mx.postrider A 127.0.0.1
 postfix MX 10 mx.postfix
 mx.postfix A 127.0.0.2
+plain.postfix A 127.0.0.8
 exim MX 10 mx.exim
 mx.exim A 127.0.0.3
 othername MX 10 mx.othername
@@ -41,46 +42,24 @@ mx.second A 127.0.0.5
 dovecot A 127.0.0.7
 """
 ANNA = "anna@postrider.test"
-S = SECOND = CA = None
+CORP = 'Grüße, "corp" 1'
+S = SECOND = CA = POSTFIX = None
 EXIM = None
+DOVECOT = shutil.which("dovecot")
 
 
 def start_postfix():
-    d = DIR / "postfix"
-    for sub in ("conf", "queue", "data", "mail/user/cur", "mail/user/new", "mail/user/tmp"):
-        (d / sub).mkdir(parents=True)
-    for p in (DIR, d, d / "queue"):
-        os.chmod(p, 0o755)
-    shutil.chown(d / "data", "postfix")
-    run("chown", "-R", "nobody:nogroup", d / "mail", check=0)
-    owner = (d / "mail").stat()
-
-    def conf(name):
-        return run("postconf", "-dh", name, check=0).stdout.strip()
-    (d / "conf/main.cf").write_text(f"""compatibility_level = 3.6
-queue_directory = {d}/queue
-data_directory = {d}/data
-mail_owner = postfix
-setgid_group = postdrop
-command_directory = {conf('command_directory')}
-daemon_directory = {conf('daemon_directory')}
-shlib_directory = {conf('shlib_directory')}
-meta_directory = {conf('meta_directory')}
-inet_interfaces = 127.0.0.2, 127.0.0.4, 127.0.0.6
-inet_protocols = ipv4
-smtp_bind_address = 127.0.0.2
-mynetworks = 127.0.0.2/32
-myhostname = mx.postfix.test
-mydestination =
-alias_maps =
-alias_database =
-local_recipient_maps =
-virtual_mailbox_domains = postfix.test othername.test untrusted.test plaintext.test bare.test
-virtual_mailbox_base = {d}/mail
-virtual_mailbox_maps = inline:{{ user@postfix.test=user/, üser@postfix.test=user/, user@othername.test=user/, user@untrusted.test=user/, user@plaintext.test=user/, user@bare.test=user/ }}
-virtual_uid_maps = static:{owner.st_uid}
-virtual_gid_maps = static:{owner.st_gid}
-virtual_minimum_uid = 100
+    """Port 587 asks for a login, which Dovecot checks: at 127.0.0.2; at 127.0.0.8 by PLAIN alone; at 127.0.0.4 with a certificate that
+    nobody signed; at 127.0.0.6 without TLS."""
+    global POSTFIX
+    login = (f"-o smtpd_tls_security_level=encrypt -o smtpd_sasl_auth_enable=yes -o smtpd_sasl_type=dovecot -o smtpd_sasl_path={DIR}/dovecot/auth "
+             "-o smtpd_relay_restrictions=permit_sasl_authenticated,reject -o smtpd_sasl_authenticated_header=yes -o smtpd_tls_auth_only=yes")
+    untrusted = f"-o smtpd_tls_cert_file={DIR}/tls/untrusted/cert.pem -o smtpd_tls_key_file={DIR}/tls/untrusted/key.pem"
+    mailboxes = "user@postfix.test üser@postfix.test user@othername.test user@untrusted.test user@plaintext.test user@bare.test"
+    POSTFIX = Postfix(DIR, ["127.0.0.2:25", f"127.0.0.4:25 {untrusted}", "127.0.0.6:25 -o smtpd_tls_security_level=none",
+                            f"127.0.0.2:587 {login}", f"127.0.0.8:587 {login} -o smtpd_sasl_mechanism_filter=PLAIN",
+                            f"127.0.0.4:587 {login} {untrusted}", f"127.0.0.6:587 {login} -o smtpd_tls_security_level=none "
+                            "-o smtpd_tls_auth_only=no"], mailboxes.split(), f"""
 transport_maps = inline:{{ lists.postrider.test=lmtp:inet:[127.0.0.1]:{S.lmtp} }}
 smtputf8_enable = yes
 smtpd_tls_security_level = may
@@ -91,33 +70,8 @@ smtp_tls_security_level = may
 smtp_tls_CAfile = {CA.cert}
 smtp_tls_policy_maps = inline:{{ postrider.test=verify, second.test=encrypt }}
 smtp_tls_loglevel = 1
-maillog_file =
-biff = no
 """)
-    (d / "conf/master.cf").write_text(f"""127.0.0.2:25 inet n - n - - smtpd
-127.0.0.4:25 inet n - n - - smtpd -o smtpd_tls_cert_file={DIR}/tls/untrusted/cert.pem -o smtpd_tls_key_file={DIR}/tls/untrusted/key.pem
-127.0.0.6:25 inet n - n - - smtpd -o smtpd_tls_security_level=none
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-lmtp unix - - n - - lmtp
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-virtual unix - n n - - virtual
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-tlsmgr unix - - n 1000? 1 tlsmgr
-postlog unix-dgram n - n - 1 postlogd
-""")
-    world.child("postfix", "-c", d / "conf", "start-fg", stdout=open(d / "out", "wb"), stderr=subprocess.STDOUT)
+    POSTFIX.start()
 
 
 def unpack_exim():
@@ -211,59 +165,12 @@ plain:
     world.child(EXIM, "-C", d / "conf", "-bdf", "-q1m", stdout=open(d / "out", "wb"), stderr=subprocess.STDOUT)
 
 
-def start_dovecot():
-    d = DIR / "dovecot"
-    (d / "home").mkdir(parents=True)
-    os.chmod(d, 0o755)
-    shutil.chown(d / "home", "nobody", "nogroup")
-    (d / "users").write_text("box@boxes.test:{PLAIN}x::::::\n")
-    (d / "conf").write_text(f"""protocols = lmtp
-base_dir = {d}/run
-state_dir = {d}/state
-log_path = {d}/log
-listen = 127.0.0.7
-ssl = yes
-ssl_cert = <{DIR}/tls/dovecot/cert.pem
-ssl_key = <{DIR}/tls/dovecot/key.pem
-mail_location = maildir:{d}/home/%u
-first_valid_uid = 1
-first_valid_gid = 1
-auth_username_chars =
-passdb {{
-  driver = passwd-file
-  args = {d}/users
-}}
-userdb {{
-  driver = static
-  args = uid=nobody gid=nogroup home={d}/home/%u
-}}
-service lmtp {{
-  inet_listener lmtp {{
-    address = 127.0.0.7
-    port = 24
-  }}
-}}
-""")
-    world.child("dovecot", "-F", "-c", d / "conf", stdout=open(d / "out", "wb"), stderr=subprocess.STDOUT)
-
-
-def greets(address, port=25):
-    def look():
-        try:
-            with socket.create_connection((address, port), 2) as c:
-                return c.recv(3) == b"220"
-        except OSError:
-            return False
-    look.__name__ = f"a greeting of {address}:{port}"
-    return look
-
-
 def test_start():
     global S, SECOND, CA, EXIM
     world.dns(DIR, ZONE)
     CA = world.Authority(DIR / "ca")
     for name in "postfix", "exim":
-        CA.issue(DIR / "tls" / name, f"mx.{name}.test")
+        CA.issue(DIR / "tls" / name, f"mx.{name}.test", f"plain.{name}.test")
     CA.issue(DIR / "tls/dovecot", "dovecot.test")
     CA.issue(DIR / "tls/untrusted", "mx.untrusted.test", trusted=False)
     shared = world.SETTINGS + f'tls_ca_file = "{CA.cert}"\n'
@@ -278,16 +185,14 @@ def test_start():
         CA.issue(s.data / "tls" / s.conf_hostname, s.conf_hostname)
         s.start()
     start_postfix()
-    wait_for(greets("127.0.0.2"), 30)
     EXIM = unpack_exim()
     if EXIM:
         start_exim()
         wait_for(greets("127.0.0.3"), 30)
     else:
         print("      without Exim: its package cannot be fetched, or does not run here")
-    if shutil.which("dovecot"):
-        start_dovecot()
-        wait_for(greets("127.0.0.7", 24), 30)
+    if DOVECOT:
+        Dovecot(DIR, DIR / "tls/dovecot", {"box@boxes.test": "x", "corp@postfix.test": CORP}).start()
 
 
 # ---- helpers ----
@@ -310,14 +215,9 @@ def send(to, content=None, params=(), rcpt=(), server=None, sender=ANNA):
         return re.search(rb"queued as ([0-9a-z]{16})", said).group(1).decode()
 
 
-def maildir(folder):
-    return [email.message_from_bytes(p.read_bytes(), policy=email.policy.default) for sub in ("new", "cur")
-            for p in sorted((Path(folder) / sub).glob("*"))]
-
-
 def arrived(where, subject, seconds=30):
     """At "postfix", "exim", "dovecot", or in an account of ours."""
-    folders = {"postfix": DIR / "postfix/mail/user", "exim": DIR / "exim/mail", "dovecot": DIR / "dovecot/home/box@boxes.test"}
+    folders = {"postfix": POSTFIX.mail, "exim": DIR / "exim/mail", "dovecot": DIR / "dovecot/home/box@boxes.test"}
 
     def look():
         if where in folders:
@@ -328,7 +228,7 @@ def arrived(where, subject, seconds=30):
     try:
         return wait_for(look, seconds, 0.1)
     except AssertionError:
-        logs = [p for p in DIR.glob("*/log/*log")] + [DIR / "postfix/out", DIR / "exim/out", DIR / "dovecot/log"]
+        logs = [p for p in DIR.glob("*/log/*log")] + [POSTFIX.out, DIR / "exim/out", DIR / "dovecot/log"]
         ours = [l for s in (S, SECOND) for l in s.log().splitlines() if re.search(r"Z (mx|courier|local) ", l)]
         raise AssertionError(f"no \"{subject}\" at {where}\n" + "\n".join(ours[-20:]) + "\n" +
                              "\n".join(f"== {p}\n{p.read_text(errors='replace')[-2500:]}" for p in logs if p.exists())) from None
@@ -360,9 +260,11 @@ def received(m):
 
 def by_sendmail(program, to, subject, body, sender, options=(), headers=""):
     """Handed to Postfix or Exim by their own sendmail."""
-    args = ["sendmail", "-C", DIR / "postfix/conf", "-i"] if program == "postfix" else [EXIM, "-C", DIR / "exim/conf", "-oi", "-odi"]
-    p = run(*args, *options, "-f", sender, to, stdin=f"From: {sender}\nTo: {to}\nSubject: {subject}\n{headers}\n{body}\n",
-            env={"MAIL_CONFIG": str(DIR / "postfix/conf")})
+    content = f"From: {sender}\nTo: {to}\nSubject: {subject}\n{headers}\n{body}\n"
+    if program == "postfix":
+        p = POSTFIX.run("sendmail", "-i", *options, "-f", sender, to, stdin=content)
+    else:
+        p = run(EXIM, "-C", DIR / "exim/conf", "-oi", "-odi", *options, "-f", sender, to, stdin=content)
     assert p.returncode == 0, (p.returncode, p.stdout, p.stderr)
 
 
@@ -405,7 +307,7 @@ def test_refused():
         assert words in reason, (domain, policy, reason)
         ids.append((id, domain, policy))
     time.sleep(0.5)
-    assert not [m for m in maildir(DIR / "postfix/mail/user") if "never" in m["Subject"]]
+    assert not [m for m in maildir(POSTFIX.mail) if "never" in m["Subject"]]
     # encrypt asks for no name; and when the operator changes his mind it goes
     for domain, policy in ("untrusted", "encrypt"), ("othername", "may"), ("plaintext", "none"), ("bare", "may"):
         S.cli("table", "set", "tls", f"{domain}.test", policy, check=0)
@@ -476,7 +378,7 @@ def test_peers_verify_us():
     try:
         for peer in peers():
             by_sendmail(peer, ANNA, f"not yet {peer}", "x", f"user@{peer}.test")
-        wait_for(lambda: "not verified" in run("postqueue", "-c", DIR / "postfix/conf", "-p").stdout, 20)
+        wait_for(lambda: "not verified" in POSTFIX.run("postqueue", "-p").stdout, 20)
         if EXIM:
             wait_for(lambda: "certificate" in (DIR / "exim/log/mainlog").read_text(), 20)
         assert not [m for m in S.pop3_messages("anna") if b"not yet" in m]
@@ -486,7 +388,7 @@ def test_peers_verify_us():
         for name in kept:
             os.rename(own / (name + ".new"), own / name)
     wait_for(lambda: shown() != untrusted, 20, 0.5)
-    run("postqueue", "-c", DIR / "postfix/conf", "-f")
+    POSTFIX.run("postqueue", "-f")
     if EXIM:
         run(EXIM, "-C", DIR / "exim/conf", "-qff")
     for peer in peers():
@@ -497,12 +399,12 @@ def test_dsn_from_peers():
     """What they ask for is answered by us, with their ENVID; and to whom it was not delivered."""
     by_sendmail("postfix", ANNA, "report please", "x", "user@postfix.test", ["-N", "success", "-V", "QQ3", "-R", "hdrs"])
     def reported():
-        return next((m for m in maildir(DIR / "postfix/mail/user") if "Action: delivered" in str(m) and "QQ3" in str(m)), None)
+        return next((m for m in maildir(POSTFIX.mail) if "Action: delivered" in str(m) and "QQ3" in str(m)), None)
     m = str(wait_for(reported, 30))
     assert "Reporting-MTA: dns; mx.postrider.test" in m and "Original-Envelope-Id: QQ3" in m and ANNA in m, m
     for peer in peers():
         by_sendmail(peer, "nobody@postrider.test", f"for nobody {peer}", "x", f"user@{peer}.test")
-        folder = DIR / "postfix/mail/user" if peer == "postfix" else DIR / "exim/mail"
+        folder = POSTFIX.mail if peer == "postfix" else DIR / "exim/mail"
         wait_for(lambda: any("nobody@postrider.test" in str(m) and "5.1.1" in str(m) for m in maildir(folder)), 30)
 
 
@@ -537,6 +439,60 @@ def test_smarthost():
     S.cli("queue", "remove", "--all")
 
 
+def test_smarthost_of_postfix():
+    """Postfix as the provider, its logins Dovecot's: SCRAM where it is offered, else PLAIN."""
+    if not DOVECOT:
+        print("      dovecot is not installed: skipped")
+        return
+
+    def credentials(password):
+        S.cli("relay", "set", "corp", "corp@postfix.test", "--password-stdin", stdin=password + "\n", check=0)
+
+    def by(route, subject):
+        S.cli("table", "set", "transport", "postfix.test", "smtp", *route.split(), check=0)
+        id = send("user@postfix.test", mail(subject))
+        S.cli("queue", "retry", id)         # where the one before it failed, it would wait
+        return id
+
+    def logins():
+        return re.findall(r"sasl_method=(\S+), sasl_username=(\S+)", POSTFIX.log())
+
+    def refused(route, words, subject):
+        """It waits, and says why; and how far Postfix was spoken to."""
+        wait_for(lambda: POSTFIX.log().count(": connect from ") == POSTFIX.log().count(": disconnect from "), 20)
+        at = len(POSTFIX.log())
+        id = by(route, subject)
+        reason = waiting(id)
+        assert all(w in reason for w in words) and CORP not in reason, reason
+        S.cli("queue", "remove", id, check=0)
+        return wait_for(lambda: re.search(r": disconnect from .*\n", POSTFIX.log()[at:]), 20).group(0)
+    credentials(CORP)
+    for host, mechanism in ("mx", "SCRAM-SHA-256"), ("plain", "PLAIN"):
+        id = by(f"{host}.postfix.test:587 auth=corp", f"postfix takes {mechanism}")
+        m = arrived("postfix", f"postfix takes {mechanism}")
+        assert "(Authenticated sender: corp@postfix.test)" in received(m) and "ESMTPSA" in received(m), received(m)
+        assert logins()[-1] == (mechanism, "corp@postfix.test"), logins()
+        assert "unverified" not in sent_by(id) and "verified" in sent_by(id), sent_by(id)
+    # TLS to anybody is enough where the operator says so, and only there
+    by("mx.untrusted.test:587 tls=encrypt auth=corp", "postfix untrusted")
+    arrived("postfix", "postfix untrusted")
+    assert " auth=" not in refused("mx.untrusted.test:587 auth=corp", ["certificate"], "never: untrusted")
+    # no TLS, but it would take a password
+    assert " auth=" not in refused("mx.plaintext.test:587 auth=corp", ["STARTTLS"], "never: no TLS")
+    assert " auth=" not in refused("mx.plaintext.test:587 tls=encrypt auth=corp", ["STARTTLS"], "never: no TLS, encrypt")
+    # a wrong password is ours to put right: it waits
+    credentials("wrong")
+    for host in "mx", "plain":
+        assert "auth=0/1" in refused(f"{host}.postfix.test:587 auth=corp", ['credentials "corp"', "535"], f"never: wrong {host}")
+    credentials(CORP)
+    by("plain.postfix.test:587 auth=corp", "postfix right again")
+    arrived("postfix", "postfix right again")
+    assert [how for how, _ in logins()] == ["SCRAM-SHA-256", "PLAIN", "SCRAM-SHA-256", "PLAIN"], logins()
+    assert not [m for m in maildir(POSTFIX.mail) if "never: " in str(m["Subject"])]
+    assert CORP not in S.log() + POSTFIX.log()
+    S.cli("table", "remove", "transport", "postfix.test", check=0)
+
+
 def test_exim_logs_in():
     """Exim hands its mail to our submission port, with AUTH PLAIN under TLS."""
     if not EXIM:
@@ -552,7 +508,7 @@ def test_exim_logs_in():
 # ---- LMTP ----
 
 def test_lmtp_to_dovecot():
-    if not shutil.which("dovecot"):
+    if not DOVECOT:
         print("      dovecot is not installed: skipped")
         return
     S.cli("table", "set", "transport", "boxes.test", "lmtp dovecot.test tls=verify", check=0)
@@ -572,11 +528,11 @@ def test_lmtp_from_postfix():
     for name in "anna", "ben":
         m = arrived(name, "by their LMTP")
     assert "LMTP" in received(m), received(m)
-    p = run("sendmail", "-C", DIR / "postfix/conf", "-f", "user@postfix.test", "all@lists.postrider.test", "none@lists.postrider.test",
-            stdin="Subject: for some by LMTP\n\nx\n", env={"MAIL_CONFIG": str(DIR / "postfix/conf")})
+    p = POSTFIX.run("sendmail", "-f", "user@postfix.test", "all@lists.postrider.test", "none@lists.postrider.test",
+                    stdin="Subject: for some by LMTP\n\nx\n")
     assert p.returncode == 0, p.stderr
     arrived("anna", "for some by LMTP")
-    wait_for(lambda: any("none@lists.postrider.test" in str(m) and "5.1.1" in str(m) for m in maildir(DIR / "postfix/mail/user")), 30)
+    wait_for(lambda: any("none@lists.postrider.test" in str(m) and "5.1.1" in str(m) for m in maildir(POSTFIX.mail)), 30)
 
 
 def test_stop():
@@ -584,16 +540,10 @@ def test_stop():
         for s in S, SECOND:
             s.__exit__(None)
     finally:
-        run("postfix", "-c", DIR / "postfix/conf", "stop")
         world.end_children()
 
 
 wanted = sys.argv[1:]
 if wanted:
     sys.argv[1:] = ["test_start"] + wanted + ["test_stop"]
-try:
-    main(globals())
-finally:
-    if (DIR / "postfix/conf").exists():
-        run("postfix", "-c", DIR / "postfix/conf", "stop")
-    world.end_children()
+world.main(globals())

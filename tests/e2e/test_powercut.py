@@ -14,6 +14,7 @@ CUTS = int(sys.argv[1]) if len(sys.argv) > 1 else 30
 sys.argv = sys.argv[:1]
 SEED = int(os.environ.get("SEED", time.time()))
 SENDERS = 4
+STEP_NS = 40_000_000  # more than a kernel's tick
 SETTINGS = 'reserve = "16M"\nmessage_size_max = "1M"\nretry_first = "1h"\nretry_max = "1h"\nroute "*" { host = "127.0.0.1" port = 9 }\n'
 
 
@@ -135,14 +136,19 @@ def stopped(server):
 
 
 def cut(server, image, copy):
-    """The disk as it is now. Again if the kernel wrote meanwhile: half of an older state and half of a newer is no power cut."""
+    """The disk as it is now. Again if the kernel wrote meanwhile: half of an older state and half of a newer is no power cut. A file's
+    time moves in steps of some milliseconds: a write in the same step as the last one before would not show, so that one has to be older."""
     pids = stopped(server)
     try:
-        while True:
+        for _ in range(200):
             before = os.stat(image).st_mtime_ns
+            if time.time_ns() - before < STEP_NS:
+                time.sleep(STEP_NS / 1e9)
+                continue
             run("cp", "--sparse=always", image, copy, check=0)
             if os.stat(image).st_mtime_ns == before:
                 return
+        raise AssertionError("the kernel does not stop writing")
     finally:
         for p in pids:
             os.kill(p, signal.SIGCONT)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """The queue as its operator works with it: postrider queue, on a running server."""
-import contextlib, sys, time
+import contextlib, re, sys, time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -49,7 +49,7 @@ def test_list():
     down, up = groups["down.test"], groups["up.test"]
     assert down["deliveries"] == 1 and down["recipients"] == 2 and down["class"] == "unreachable", down
     assert down["waits_until_ms"] > time.time() * 1000 and "refused" in down["waits_for"], down
-    assert up["reason"] == "450 over quota, case #" or up["reason"].startswith("450 "), up
+    assert up["reason"] == "450 4.2.2 over quota, case #", up
     assert up["class"] == "mailbox-full" and up["waits_until_ms"] is None, up
     text = S.cli("queue", "list", check=0).stdout
     assert "down.test: 1 delivery, oldest" in text and "all of it waits" in text and "refused" in text, text
@@ -58,6 +58,9 @@ def test_list():
         got = queue("list", "--by", by)
         assert len(got) == want and sum(g["deliveries"] for g in got) == 2, got
     assert "mailbox-full" in S.cli("queue", "list", "--by", "class", check=0).stdout
+    log = wait_for(lambda: len(re.findall(r" deferred .* next_s=\d+\n", S.log())) == 2 and S.log())
+    assert len(re.findall(r" courier - back-off domain=down\.test site=\S+ until_s=\d+ reason=.*refused", log)) == 1, log
+    assert " deferred to=x@down.test recipients=2 " in log or " deferred to=y@down.test recipients=2 " in log, log
 
 
 def test_filters():
@@ -109,7 +112,7 @@ def test_suspend():
     S.cli("queue", "resume", "other.test", check=0)
     sink.wait(lambda m: "a@other.test" in m.rcpts[0], 3)      # at once
     empty()
-    assert S.cli("queue", "resume", "other.test").returncode == 1
+    assert S.cli("queue", "resume", "other.test").returncode == 3
     assert S.cli("queue", "suspend", check=0).stdout == "no destination is suspended\n"
 
 
@@ -173,6 +176,22 @@ def test_retry_ends_the_wait():
         back.wait(lambda m: "w@down.test" in m.rcpts[0])
         back.wait(lambda m: "v@down.test" in m.rcpts[0])
     empty()
+
+
+def test_retry_at_once():
+    """What has just arrived behind a back-off is tried at once too: by its ID, its destination, or all."""
+    for how in ("id", "destination", "all"):
+        time.sleep(1)                        # a connection is kept for half a second
+        send(f"first.{how}@down.test")
+        wait_for(lambda: [m for m in messages() if m["attempts"]])
+        send(f"second.{how}@down.test")
+        [id] = [m["id"] for m in messages() if not m["attempts"]]
+        with contextlib.closing(Sink(HOST, port=DOWN)) as back:
+            S.cli("queue", "retry", {"id": id, "destination": "down.test", "all": "--all"}[how], check=0)
+            back.wait(lambda m: f"second.{how}@down.test" in m.rcpts[0])
+            S.cli("queue", "retry", "--all")
+            back.wait(lambda m: f"first.{how}@down.test" in m.rcpts[0])
+        empty()
 
 
 def test_stop():

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """The roles as processes: what they may, and that a killed one is back while listeners never refuse."""
-import os, re, signal, socket, time
+import os, re, shutil, signal, socket, time
 from pathlib import Path
 from harness import *
 
@@ -72,6 +72,7 @@ def test_single():
         with smtp(s) as c:
             c.sendmail("anna@example.test", ["ben@example.test"], message())
         wait_for(lambda: len(s.pop3_messages("ben")) == 1)
+        assert s.stop() == 0 and "LeakSanitizer" not in s.log(), s.log()[-4000:]   # every role gives back what it had
 
 
 def test_killed_supervisor_takes_all_along():
@@ -93,6 +94,24 @@ def test_second_serve():
         p = s.cli("serve")
         assert p.returncode != 0 and "another postrider runs" in p.stderr, p
         assert s.json("queue", "list") == []
+
+
+def test_a_port_that_is_roots():
+    """Who may not take a port below 1024 is told which, why, and what to do; the server does not start without it."""
+    first = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    if os.geteuid() != 0 or first < 2:
+        print(f"skipped: needs root, to be somebody else, and ports that are root's (here all from {first} on are everybody's)")
+        return
+    s = Server(user=65534)
+    s.conf.write_text(s.conf.read_text().replace(f"{HOST}:{s.submissions}", f"{HOST}:{first - 1}"))
+    try:
+        p = s.cli("serve", timeout=20)
+        assert p.returncode != 0 and re.search(
+            rf"cannot listen on {HOST}:{first - 1}: ports below {first} need root or CAP_NET_BIND_SERVICE.* set other ports: "
+            "listen_smtp, listen_submission, listen_submissions, listen_pop3$", p.stderr, re.M), p
+        assert " ready" not in p.stderr, p.stderr
+    finally:
+        shutil.rmtree(s.dir)
 
 
 main(globals())

@@ -163,8 +163,36 @@ def test_masks():
             c.ehlo()
             c.mail("shop@else.test")
             assert c.rcpt(mask)[0] == 550
-        s.cli("mask", "remove", mask, check=1)
+        s.cli("mask", "remove", mask, check=3)
         s.cli("mask", "list", f"nobody@{DOMAIN}", check=3)
+
+
+def test_relay_ports():
+    """A port of a route in a table is one that the sandbox knows, or it is said at once what to do."""
+    port, closed = sink.server_address[1], 2600
+    with Server(f"relay_ports = {{{port}}}") as s:
+        set_route = lambda table, key, to: s.cli("table", "set", table, key, *to.split())
+        assert set_route("transport", FAR, f"smtp {HOST}:{port}").returncode == 0
+        for p in (set_route("transport", "x.test", f"smtp {HOST}:{closed}"), set_route("relay", "x.test", f"lmtp {HOST}:{closed} tls=none"),
+                  s.cli("queue", "route", "--all", f"smtp {HOST}:{closed}")):
+            assert p.returncode == 1 and f"put relay_ports = {{{port}, {closed}}} into {s.conf}" in p.stderr, p
+        assert set_route("transport", "y.test", "error 5.1.1 no").returncode == 0
+        assert set_route("transport", "z.test", f"smtp {HOST}:587").returncode == 0
+        with smtp(s) as c:
+            c.sendmail(f"eve@else.test", [f"a@{FAR}"], message("by its port"))
+        wait_for(lambda: sent("by its port"))
+        assert s.json("check", "config")["closed_ports"] == []
+        # the setting goes, the row stays
+        s.stop()
+        s.conf.write_text(s.conf.read_text().replace(f"relay_ports = {{{port}}}", ""))
+        found = s.json("check", "config")
+        assert found["doubts"] and found["closed_ports"] == [{"table": "transport", "key": FAR, "port": port}], found
+        assert f"table transport {FAR}: the server may not connect to port {port}: put relay_ports = {{{port}}}" in s.cli("check", "config").stdout
+        s.start()
+        with smtp(s) as c:
+            c.sendmail(f"eve@else.test", [f"b@{FAR}"], message("by no port"))
+        waits = wait_for(lambda: [m["reason"] for m in s.json("queue", "list", "--messages") if m["attempts"]])
+        assert f"port {port} is none that mail may be sent to: see relay_ports" in waits[0], waits
 
 
 if __name__ == "__main__":

@@ -141,6 +141,17 @@ def test_lmtp():
     arrived("by lmtp")
 
 
+def test_whose_mail_it_is():
+    """Without --from: of the first domain of ours, if it can be known; else it is asked for."""
+    to = "--server", f"{HOST}:{S.smtp}", "--to", BEN, "--subject", "unnamed", "--body", "x"
+    p = S.cli("send", "-v", *to, check=0)
+    assert f"MAIL FROM:<postmaster@{DOMAIN}>" in p.stdout, p.stdout
+    conf = S.dir / "nothing.conf"
+    conf.write_text(f'hostname = "laptop.example"\ndata_dir = "{S.dir}/nothing"\n')
+    p = run(BINARY, "--config", conf, "send", "-v", *to)
+    assert p.returncode == 2 and "--from" in p.stderr and "MAIL" not in p.stdout, (p.returncode, p.stdout, p.stderr)
+
+
 def test_outcomes():
     server = ("--server", f"{HOST}:{S.smtp}", "--from", ANNA, "--body", "x", "--tls", "none")
     p = send(*server, to=(BEN, f"nobody@{DOMAIN}"), check=1)

@@ -115,6 +115,41 @@ def test_gsasl():
             assert "235" not in p.stdout and p.returncode != 0, (mech, p.stdout, p.stderr)
 
 
+def test_login_taken_away():
+    """Another password, and a removed account: sessions that are open can do nothing more, and are told so."""
+    import poplib
+    with Server() as s:
+        box = poplib.POP3(s.host, s.pop3, timeout=20)
+        with smtp(s) as c:
+            c.sendmail(BEN, [ANNA], message("kept", sender=BEN, to=ANNA))
+        arrived(s, "anna", "Subject: kept")
+        box.user(ANNA)
+        box.pass_(s.passwords["anna"])
+        box.dele(1)
+        first, second = tls(s), tls(s)
+        for c in first, second:
+            c.login(ANNA, s.passwords["anna"])
+        first.sendmail(ANNA, [BEN], message("before"))
+        s.cli("account", "password", ANNA, "--password-stdin", stdin="another one\n", check=0)
+        try:
+            first.sendmail(ANNA, [BEN], message("after"))
+            assert False, "a session went on"
+        except smtplib.SMTPDataError as e:
+            assert e.smtp_code == 421 and b"4.7.0" in e.smtp_error and b"log in again" in e.smtp_error, e
+        try:
+            box.quit()
+            assert False, "deleted with a password of old"
+        except poplib.error_proto as e:
+            assert b"-ERR [AUTH]" in e.args[0], e
+        s.passwords["anna"] = "another one"
+        assert len(s.pop3_messages("anna")) == 1
+        s.cli("account", "remove", ANNA, check=0)
+        code, text = second.mail(ANNA)
+        assert code == 421 and b"4.7.0" in text, (code, text)
+        assert second.file is None or second.file.readline() == b""     # closed
+        second.close()
+
+
 def test_own_addresses():
     with Server() as s:
         s.cli("alias", "set", f"shop@{DOMAIN}", ANNA, check=0)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """TLS as `openssl s_client` sees it: which certificate, renewed without a restart, which versions, who has the key."""
-import hashlib, os, re, shutil, socket, ssl, subprocess
+import base64, contextlib, hashlib, os, re, shutil, smtplib, socket, ssl, subprocess
 from pathlib import Path
 from harness import *
 
@@ -27,9 +27,7 @@ def served(s, port, name=None, starttls=True):
             f.write(b"STARTTLS\r\n"), f.flush()
             line = f.readline()
             assert line.startswith(b"220"), line
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with context.wrap_socket(c, server_hostname=name) as t:
+        with any_certificate().wrap_socket(c, server_hostname=name) as t:
             return hashlib.sha256(t.getpeercert(True)).hexdigest()
 
 
@@ -44,6 +42,28 @@ def make(folder, name, days=30):
     (folder / "key.new").rename(folder / "key.pem")
     (folder / "cert.new").rename(folder / "cert.pem")
     return hash_of(folder / "cert.pem")
+
+
+def expired(folder):
+    """A pair that was good in January 2001."""
+    ca = folder.parent.parent / "old-ca"
+    ca.mkdir()
+    (ca / "index").write_text("")
+    (ca / "conf").write_text(f"[ca]\ndefault_ca=c\n[c]\ndatabase={ca}/index\nnew_certs_dir={ca}\nserial={ca}/serial\n"
+                             "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+    (ca / "serial").write_text("01\n")
+    assert openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=over.test",
+                   "-keyout", folder / "key.pem", "-out", ca / "csr").returncode == 0
+    p = openssl("ca", "-batch", "-selfsign", "-config", ca / "conf", "-in", ca / "csr", "-keyfile", folder / "key.pem", "-notext",
+                "-startdate", "20010101000000Z", "-enddate", "20010131000000Z", "-out", folder / "cert.pem")
+    assert p.returncode == 0, p.stderr
+    shutil.rmtree(ca)
+
+
+def any_certificate():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def hash_of(pem):
@@ -97,6 +117,77 @@ def test_renewed_without_a_restart():
 def test_renewed_in_one_process():
     with Server(single=True) as s:
         renewed(s)
+
+
+def offers_starttls(s, port):
+    with smtp(s, port) as c:
+        c.ehlo()
+        return c.has_extn("starttls")
+
+
+def told_at_once(port, hello):
+    """All that a client is told that begins so, up to the end of the connection."""
+    with socket.create_connection((HOST, port), 20) as c, contextlib.suppress(ConnectionError):
+        c.sendall(hello)
+        return c.makefile("rb").read()
+    return b""
+
+
+def test_first_certificate_comes_later():
+    """No certificate at the start: 25 and 587 go without STARTTLS, 465 is open and closes each connection. When the
+    files come, nothing is restarted."""
+    s = Server()
+    shutil.rmtree(s.data / "tls")
+    late = s.dir / "late"
+    s.conf.write_text(s.conf.read_text() + f'certificate "{s.conf_hostname}" {{ chain = "{late}/cert.pem" key = "{late}/key.pem" }}\n')
+    with s:
+        before = s.roles()
+        assert s.log().count("no-certificate") >= 3 and "certificate-refused" in s.log(), s.log()
+        for _ in range(3):
+            assert not offers_starttls(s, s.smtp) and not offers_starttls(s, s.submission)
+        assert told_at_once(s.submissions, bytes.fromhex("16030100050100000100")) == b""    # a handshake: closed
+        said = told_at_once(s.submissions, b"EHLO client.test\r\n")                          # in the clear nothing is served
+        assert re.fullmatch(rb"([45]\d\d [^\r\n]*\r\n)?", said), said
+        with smtp(s) as c:      # a session in which there is none to its end; asked for, it is unknown
+            c.ehlo()
+            assert c.docmd("STARTTLS")[0] in (500, 502)
+            late_hash = make(s.dir, "late")
+            wait_for(lambda: offers_starttls(s, s.smtp), LOOKS_S, 0.3)
+            assert c.docmd("STARTTLS")[0] in (500, 502) and c.noop()[0] == 250
+        wait_for(lambda: offers_starttls(s, s.submission), LOOKS_S, 0.3)
+        assert served(s, s.smtp) == served(s, s.submission) == served(s, s.submissions, starttls=False) == late_hash
+        login = base64.b64encode(b"\0anna@example.test\0" + s.passwords["anna"].encode()).decode()
+        with smtplib.SMTP_SSL(HOST, s.submissions, timeout=20, context=any_certificate()) as c:
+            c.ehlo()
+            assert c.docmd("AUTH PLAIN", login)[0] == 235
+            c.sendmail("anna@example.test", ["ben@example.test"], message("by 465"))
+        wait_for(lambda: len(s.pop3_messages("ben")) == 1)
+        assert s.roles() == before
+
+
+def test_expiry_is_told():
+    """An expired certificate is told of at the start, in the log, and by `check config`, which tells of what cannot be used too."""
+    s = Server()
+    own, folder = s.data / "tls" / s.conf_hostname, s.data / "tls" / "over.test"
+    own.rename(s.dir / "own")
+    assert "no certificate that can be used" in s.cli("check", "config", check=0).stdout
+    (s.dir / "own").rename(own)
+    assert not s.json("check", "config")["doubts"]
+    folder.mkdir()
+    (folder / "key.pem").write_text("nonsense")
+    [bad] = [c for c in s.json("check", "config")["certificates"] if c["name"] == "over.test"]
+    assert bad["until"] is None and "cert.pem: No such file" in bad["problem"], bad
+    make(s.data / "tls", "short.test", days=1)      # of one day nothing is to be said before its last quarter
+    expired(folder)
+    with s:
+        assert s.log().count("certificate-expired") == s.log().count("certificate-expired name=over.test") == 1, s.log()
+        assert "ends-soon" not in s.log() and "until=2001-01-31" in s.log(), s.log()
+        found = s.json("check", "config")
+        problems = {c["name"]: c["problem"] for c in found["certificates"]}
+        assert "expired" in problems.pop("over.test") and found["doubts"], found
+        assert problems == {"short.test": None, s.conf_hostname: None}, found
+        out = s.cli("check", "config", check=0).stdout
+        assert "certificate over.test, good until 2001-01-31: it has expired" in out, out
 
 
 def test_files_of_others():

@@ -7,10 +7,12 @@ certificates the servers in it show.
 """
 import os, re, shutil, ssl, subprocess, sys, tempfile
 from pathlib import Path
+import harness
 from harness import run, wait_for
 
 DNS = "127.0.0.53"
 children = []
+endings = []    # what else is to be called when the test ends
 
 
 def enter(name, users=(), addresses=()):
@@ -54,6 +56,8 @@ def child(*args, **kw):
 
 
 def end_children():
+    while endings:
+        endings.pop()()
     for p in reversed(children):
         if p.poll() is None:
             p.terminate()
@@ -62,6 +66,14 @@ def end_children():
             p.wait(10)
         except subprocess.TimeoutExpired:
             p.kill()
+
+
+def main(names):
+    """As the harness's, and nothing is left behind."""
+    try:
+        harness.main(names)
+    finally:
+        end_children()
 
 
 def dns(folder, zone):

@@ -108,6 +108,27 @@ static void failed(void **state)
     buf_free(&b);
 }
 
+/* RFC 2852 5: among the fields of the message, behind Arrival-Date. */
+static void deliver_by(void **state)
+{
+    (void)state;
+    static const enum dsn_action actions[] = {DSN_FAILED, DSN_DELAYED, DSN_RELAYED};
+    for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
+        struct dsn d = plain();
+        d.action = actions[i];
+        d.deliver_by_ms = 1795303260000;
+        struct buf b = made(&d);
+        sound(&b);
+        has(&b, "\r\nArrival-Date: Sat, 21 Nov 2026 23:20:00 +0000\r\n"
+                "Deliver-By-Date: Sat, 21 Nov 2026 23:21:00 +0000\r\nX-Postrider-Queue-ID: ");
+        buf_free(&b);
+    }
+    struct dsn d = plain();
+    struct buf b = made(&d);
+    has_not(&b, "Deliver-By-Date");
+    buf_free(&b);
+}
+
 static void delayed(void **state)
 {
     (void)state;
@@ -339,10 +360,10 @@ static void nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(failed),          cmocka_unit_test(delayed),
-        cmocka_unit_test(status_codes),    cmocka_unit_test(hostile),
-        cmocka_unit_test(returned_header), cmocka_unit_test(header_limits),
-        cmocka_unit_test(utf8_forms),      cmocka_unit_test(long_diagnostics),
-        cmocka_unit_test(nobody)};
+        cmocka_unit_test(failed),           cmocka_unit_test(deliver_by),
+        cmocka_unit_test(delayed),          cmocka_unit_test(status_codes),
+        cmocka_unit_test(hostile),          cmocka_unit_test(returned_header),
+        cmocka_unit_test(header_limits),    cmocka_unit_test(utf8_forms),
+        cmocka_unit_test(long_diagnostics), cmocka_unit_test(nobody)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,6 +38,11 @@ static void received_forms(void **state)
     struct trace_received t = plain();
     received(&t, STR("Received: from client.example ([192.0.2.1]) by mx.example.test with ESMTP\r\n"
                      " id 0abc; Sat, 21 Nov 2026 23:20:01 +0000\r\n"));
+    t.client_name = STR("a_b.proxied.example"); /* RFC 5321 4.4: TCP-info */
+    received(&t,
+             STR("Received: from client.example (a_b.proxied.example [192.0.2.1])\r\n"
+                 " by mx.example.test with ESMTP id 0abc; Sat, 21 Nov 2026 23:20:01 +0000\r\n"));
+    t.client_name = STR("");
     t.recipient = STR("bob@example.test");
     received(&t, STR("Received: from client.example ([192.0.2.1]) by mx.example.test with ESMTP\r\n"
                      " id 0abc for <bob@example.test>; Sat, 21 Nov 2026 23:20:01 +0000\r\n"));
@@ -77,7 +82,7 @@ static void hostile_helo(void **state)
     memset(big, 'x', sizeof big);
     struct buf out;
     buf_init(&out, 4096);
-    t.helo = t.by = t.id = t.protocol = t.recipient = str_of(big, sizeof big);
+    t.helo = t.client_name = t.by = t.id = t.protocol = t.recipient = str_of(big, sizeof big);
     assert_true(trace_received_write(&t, &out));
     one_field(buf_str(&out), STR("Received"));
     buf_free(&out);

@@ -61,6 +61,12 @@ static const struct row {
     {450, "4.1.1", "user unknown", BOUNCE_UNKNOWN_USER, false}, /* not for good */
     /* our own words */
     {0, "4.4.1", "far.test[192.0.2.1]: connection refused", BOUNCE_UNREACHABLE, false},
+    {0, "4.4.1", "far.test[192.0.2.1]: Permission denied", BOUNCE_UNREACHABLE, false},
+    {0, "", "far.test[192.0.2.1]: Permission denied", BOUNCE_UNREACHABLE, false},
+    {0, "", "far.test[192.0.2.1]: Operation not permitted", BOUNCE_UNREACHABLE, false},
+    {0, "4.3.5", "far.test[192.0.2.1]: port 26 is none that mail may be sent to: see relay_ports",
+     BOUNCE_UNREACHABLE, false},
+    {550, "", "permission denied", BOUNCE_POLICY, false},
     {0, "4.4.3", "the DNS does not answer for far.test", BOUNCE_DNS, false},
     {0, "5.1.2", "there is no domain far.test", BOUNCE_UNKNOWN_DOMAIN, false},
     {0, "5.1.1", "suppressed since 2026-11-01, not tried again: 550 spamhaus", BOUNCE_UNKNOWN_USER,
@@ -93,6 +99,10 @@ static void of_a_reason(void **state)
         {"450 4.7.1 greylisted for 300 seconds", BOUNCE_GREYLISTED},
         {"mx.far.test[192.0.2.1]: connection refused", BOUNCE_UNREACHABLE},
         {"connection timed out", BOUNCE_UNREACHABLE},
+        {"mx.far.test[192.0.2.1]: Permission denied", BOUNCE_UNREACHABLE},
+        {"mx.far.test[192.0.2.1]: port 26 is none that mail may be sent to: see relay_ports",
+         BOUNCE_UNREACHABLE},
+        {"mx.far.test: 550 5.7.1 permission denied", BOUNCE_POLICY},
         {"", BOUNCE_OTHER},
         {"450 ", BOUNCE_OTHER},
         {"450", BOUNCE_OTHER},

@@ -191,7 +191,7 @@ static void test_changes_say_what_is_wrong(void **state)
     is_refused(&w, directory_domain_remove(w.store, STR("one.test"), &w.err),
                "still has addresses");
     is_refused(&w, directory_domain_remove(w.store, STR("two.test"), &w.err),
-               "not one of our domains");
+               "there is no domain two.test");
     assert_int_equal(directory_account_remove(w.store, STR("anna@one.test"), &w.err), RC_OK);
     assert_int_equal(directory_domain_remove(w.store, STR("one.test"), &w.err), RC_OK);
     assert_int_equal(look(&w, "anna", "one.test").kind, DIRECTORY_NOT_OURS);

@@ -242,10 +242,10 @@ static void masks(void **state)
     assert_int_equal(listed(2, &x), 0);
     refused(mask_add(&fe.env, STR("bert@us.test"), STR_NONE, &a, &address, &err), "no account");
     refused(mask_add(&fe.env, STR("anna@us.test"), STR("two\nlines"), &a, &address, &err), "line");
-    refused(mask_remove(s, STR("anna@us.test"), &err), "no masked address");
+    refused(mask_remove(s, STR("anna@us.test"), &err), "no mask ");
     str_t other = STR("anna@us.test");
     assert_int_equal(directory_alias_set(s, STR("plain@us.test"), &other, 1, &err), RC_OK);
-    refused(mask_remove(s, STR("plain@us.test"), &err), "no masked address");
+    refused(mask_remove(s, STR("plain@us.test"), &err), "no mask ");
     listed(0, &x);
     assert_int_equal(mask_remove(s, str_c(x.address), &err), RC_OK);
     assert_int_equal(directory_lookup(s, local, STR("us.test"), '+', &a, &e), STORE_OK);

@@ -1,34 +1,10 @@
 /* test_queue.c: The queue: records and the way in. */
-#include <setjmp.h>
-#include <stdarg.h>
+#include "queue_fixture.h"
+
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "fake_env.h"
 #include "post/queue_bounce.h"
 #include "post/queue_event.h"
-#include "store/engines.h"
-
-static struct fake_env fe;
-static struct arena a;
-
-static int setup(void **state)
-{
-    (void)state;
-    fake_env_init(&fe, 7);
-    fe.env.store = store_memory_new();
-    arena_init(&a, 64 << 20);
-    return fe.env.store == NULL;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    store_close(fe.env.store);
-    arena_free(&a);
-    return 0;
-}
 
 static void id_text(void **state)
 {
@@ -108,6 +84,8 @@ static void delivery_record(void **state)
                                .n = 300,
                                .state = QUEUE_HELD,
                                .warned = true,
+                               .asked = true,
+                               .deliver_by_ms = 33,
                                .attempts = 4,
                                .arrived_ms = 11,
                                .next_ms = 22,
@@ -131,6 +109,7 @@ static void delivery_record(void **state)
     assert_true(back.state == QUEUE_HELD && back.warned && !back.local && back.attempts == 4 &&
                 back.next_ms == 22);
     assert_int_equal(back.nrcpt, 2);
+    assert_true(back.asked && back.deliver_by_ms == 33);
     assert_true(str_eq(back.rcpt[0].original, STR("alias@us.test")) && back.rcpt[1].utf8);
     assert_true(str_eq(back.via, STR("smtp relay.test")) && back.has_sender &&
                 str_eq(back.sender, STR("srs0=x@us.test")) && back.priority == -3 &&
@@ -213,6 +192,97 @@ static void delivery_first_version(void **state)
     assert_true(due.next_ms == 22 && str_eq(due.domain, STR("y.test")) && due.priority == 0);
     for (size_t cut = 0; cut < row.len; cut++)
         assert_false(queue_delivery_decode(key, str_first(row, cut), &a, &d));
+}
+
+/* ---- rows of the second version; whatever is written today, they stay readable ---- */
+
+/* as above; then flags (by_trace), ret, by, priority, two times, account, source */
+#define SECOND_MESSAGE                                                       \
+    STR("\x02\x09\0\0\0\0\x07\x5b\xcd\x15\0\0\0\0\0\0\0\x63\0\0\0\x02\0\x05" \
+        "\0\x08"                                                             \
+        "a@b.test"                                                           \
+        "\0\x05"                                                             \
+        "local"                                                              \
+        "\0\x01"                                                             \
+        "h"                                                                  \
+        "\0\x05"                                                             \
+        "ESMTP"                                                              \
+        "\0\0"                                                               \
+        "\x01\x02\x01\xfd\0\0\0\0\0\0\0\x21\0\0\0\0\0\0\0\x0c"               \
+        "\0\0\0\0\0\0\0\x07\0\x03"                                           \
+        "a/7")
+
+static void message_second_version(void **state)
+{
+    (void)state;
+    queue_id_t id = queue_id_new(&fe.env);
+    struct queue_message m;
+    str_t row = SECOND_MESSAGE;
+    assert_true(queue_message_decode(row, id, &a, &m));
+    assert_true(m.arrived_ms == 123456789 && m.size == 99 && m.chunks == 2 && m.next_n == 5);
+    assert_true(str_eq(m.reverse_path, STR("a@b.test")) && str_eq(m.source, STR("a/7")));
+    assert_true(m.by_trace && m.ret == QUEUE_RET_HDRS && m.by == QUEUE_BY_NOTIFY &&
+                m.priority == -3 && m.deliver_by_ms == 33 && m.release_ms == 12 && m.account == 7);
+    for (size_t cut = 0; cut < row.len; cut++)
+        assert_false(queue_message_decode(str_first(row, cut), id, &a, &m));
+}
+
+/* version, state, flags (has_sender, time to deliver by), next, domain, priority, via, source, that
+ * time, attempts, arrived, reason, sender, one recipient */
+#define SECOND_DELIVERY                      \
+    STR("\x02\0\x22\0\0\0\0\0\0\0\x16\0\x06" \
+        "y.test"                             \
+        "\x04\0\x06"                         \
+        "smtp h"                             \
+        "\0\x03"                             \
+        "u/0"                                \
+        "\0\0\0\0\0\0\0\x2c"                 \
+        "\0\0\0\x04\0\0\0\0\0\0\0\x0b\0\x03" \
+        "why"                                \
+        "\0\x08"                             \
+        "o@l.test"                           \
+        "\0\x01"                             \
+        "\x02\0\x08"                         \
+        "x@y.test"                           \
+        "\0\0\0\x04"                         \
+        "o@rc"                               \
+        "\x01")
+
+static void delivery_second_version(void **state)
+{
+    (void)state;
+    struct queue_delivery d;
+    struct queue_due due;
+    str_t row = SECOND_DELIVERY, key = queue_key_delivery(queue_id_new(&fe.env), 3, false, &a);
+    assert_true(queue_delivery_decode(key, row, &a, &d));
+    assert_true(d.state == QUEUE_READY && d.has_sender && !d.warned && d.next_ms == 22 &&
+                d.attempts == 4 && d.arrived_ms == 11 && d.deliver_by_ms == 44 && d.priority == 4);
+    assert_true(str_eq(d.domain, STR("y.test")) && str_eq(d.via, STR("smtp h")) &&
+                str_eq(d.source, STR("u/0")) && str_eq(d.reason, STR("why")) &&
+                str_eq(d.sender, STR("o@l.test")));
+    assert_true(d.nrcpt == 1 && d.rcpt[0].box && !d.rcpt[0].utf8 && d.rcpt[0].notify == 1 &&
+                str_eq(d.rcpt[0].orcpt, STR("o@rc")));
+    assert_true(queue_due_decode(key, row, &due));
+    assert_true(due.next_ms == 22 && due.deliver_by_ms == 44 && due.priority == 4);
+    for (size_t cut = 0; cut < row.len; cut++)
+        assert_false(queue_delivery_decode(key, str_first(row, cut), &a, &d));
+}
+
+/* Version 0 never was; after the newest comes what a later server wrote. */
+static void versions_unknown(void **state)
+{
+    static const char unknown[] = {0, 3, 127};
+    (void)state;
+    queue_id_t id = queue_id_new(&fe.env);
+    struct queue_message m;
+    struct queue_delivery d;
+    str_t row[] = {arena_dup(&a, SECOND_MESSAGE), arena_dup(&a, SECOND_DELIVERY)};
+    for (size_t i = 0; i < sizeof unknown; i++) {
+        for (size_t k = 0; k < 2; k++)
+            *(char *)(uintptr_t)row[k].ptr = unknown[i];
+        assert_false(queue_message_decode(row[0], id, &a, &m));
+        assert_false(queue_delivery_decode(queue_key_delivery(id, 3, false, &a), row[1], &a, &d));
+    }
 }
 
 static void event_record(void **state)
@@ -497,6 +567,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(delivery_record, setup, teardown),
         cmocka_unit_test_setup_teardown(message_first_version, setup, teardown),
         cmocka_unit_test_setup_teardown(delivery_first_version, setup, teardown),
+        cmocka_unit_test_setup_teardown(message_second_version, setup, teardown),
+        cmocka_unit_test_setup_teardown(delivery_second_version, setup, teardown),
+        cmocka_unit_test_setup_teardown(versions_unknown, setup, teardown),
         cmocka_unit_test_setup_teardown(event_record, setup, teardown),
         cmocka_unit_test_setup_teardown(event_largest, setup, teardown),
         cmocka_unit_test_setup_teardown(sizes, setup, teardown),

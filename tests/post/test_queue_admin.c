@@ -1,38 +1,14 @@
 /* test_queue_admin.c: The queue as its operator sees it: filters, order, sums, re-routing, and the
  * rows of suppressed addresses and waiting destinations. */
-#include <setjmp.h>
-#include <stdarg.h>
+#include "queue_fixture.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#include "fake_env.h"
 #include "post/queue_admin.h"
 #include "post/queue_group.h"
 #include "post/queue_suppress.h"
 #include "post/queue_wait.h"
-#include "store/engines.h"
-
-static struct fake_env fe;
-static struct arena a;
-
-static int setup(void **state)
-{
-    (void)state;
-    fake_env_init(&fe, 7);
-    fe.env.store = store_memory_new();
-    arena_init(&a, 64 << 20);
-    return fe.env.store == NULL;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    store_close(fe.env.store);
-    arena_free(&a);
-    return 0;
-}
 
 struct put {
     const char *from, *to, *source, *via, *reason;
@@ -217,6 +193,147 @@ static void groups(void **state)
     sums[0] = '\0';
     assert_int_equal(queue_groups(fe.env.store, &f, QUEUE_BY_SENDER, sum, NULL), STORE_OK);
     assert_string_equal(sums, "gustav@far.test||1|0");
+}
+
+/* ---- what moves meanwhile ---- */
+
+/* The store, where something else happens behind a scan. */
+static struct moving {
+    struct store store; /* first */
+    struct store_ops ops;
+    struct store *inner;
+    void (*move)(void);
+    unsigned scans, after; /* behind the `after`-th */
+} moving;
+
+static enum store_rc moving_get(struct store *s, part_t part, const str_t *keys, size_t n,
+                                struct arena *to, struct store_value *out)
+{
+    (void)s;
+    return store_get(moving.inner, part, keys, n, to, out);
+}
+
+static enum store_rc moving_scan(struct store *s, const struct store_scan *q, struct arena *to,
+                                 struct store_page *out)
+{
+    (void)s;
+    enum store_rc rc = store_scan(moving.inner, q, to, out);
+    if (++moving.scans == moving.after)
+        moving.move();
+    return rc;
+}
+
+static enum store_rc moving_open(struct store *s, part_t part, uint64_t *id)
+{
+    (void)s;
+    return store_snapshot_open(moving.inner, part, id);
+}
+
+static void moving_close(struct store *s, uint64_t id)
+{
+    (void)s;
+    store_snapshot_close(moving.inner, id);
+}
+
+static struct store *moving_store(void (*move)(void), unsigned after)
+{
+    moving = (struct moving){.inner = fe.env.store, .move = move, .after = after};
+    moving.ops = (struct store_ops){.get = moving_get,
+                                    .scan = moving_scan,
+                                    .snapshot_open = moving_open,
+                                    .snapshot_close = moving_close};
+    moving.store.ops = &moving.ops;
+    return &moving.store;
+}
+
+static queue_id_t mover;
+
+/* It is in the other kind now, as the same delivery. */
+static void change_kind(bool to_local)
+{
+    struct store_batch b;
+    bool present;
+    str_t from = queue_key_delivery(mover, 0, !to_local, &a), value;
+    assert_int_equal(store_get1(moving.inner, QUEUE_PART, from, &a, &present, &value), STORE_OK);
+    assert_true(present);
+    store_batch_init(&b, QUEUE_PART, &a);
+    store_delete(&b, from);
+    store_put(&b, queue_key_delivery(mover, 0, to_local, &a), value);
+    assert_int_equal(store_commit(moving.inner, &b), STORE_OK);
+}
+
+static void to_local(void)
+{
+    change_kind(true);
+}
+
+static void to_remote(void)
+{
+    change_kind(false);
+}
+
+static bool count_groups(void *user, const struct queue_group *g)
+{
+    *(size_t *)user += g->deliveries;
+    return true;
+}
+
+static bool count_items(void *user, const struct queue_item *it)
+{
+    (void)it;
+    ++*(size_t *)user;
+    return true;
+}
+
+/* A delivery that passes from one kind to the other while the queue is read is there all the time. */
+static void moves_meanwhile(void **state)
+{
+    (void)state;
+    const struct queue_filter f = {0};
+    mover = put((struct put){.from = "anna@us.test", .to = "bob@one.test"});
+    for (unsigned after = 1; after <= 2; after++) {
+        size_t n = 0;
+        struct store *s = moving_store(to_local, after);
+        assert_int_equal(queue_groups(s, &f, QUEUE_BY_DESTINATION, count_groups, &n), STORE_OK);
+        assert_int_equal(n, 1);
+        s = moving_store(to_remote, after);
+        n = 0;
+        assert_int_equal(queue_groups(s, &f, QUEUE_BY_DESTINATION, count_groups, &n), STORE_OK);
+        assert_int_equal(n, 1);
+        s = moving_store(to_local, after);
+        n = 0;
+        assert_int_equal(queue_list(s, &f, count_items, &n), STORE_OK);
+        assert_int_equal(n, 1);
+        s = moving_store(to_remote, after);
+        n = 0;
+        assert_int_equal(queue_list(s, &f, count_items, &n), STORE_OK);
+        assert_int_equal(n, 1);
+    }
+}
+
+static void snapshot_expires(void)
+{
+    store_memory_age_snapshots(moving.inner, STORE_SNAPSHOT_MS);
+}
+
+/* Longer than a snapshot lives: it goes on. */
+static void outlives_its_moment(void **state)
+{
+    (void)state;
+    char to[32];
+    const struct queue_filter f = {0};
+    for (unsigned i = 0; i < 900; i++) {
+        snprintf(to, sizeof to, "u%03u@d.test", i);
+        put((struct put){.from = "", .to = to, .local = i % 3 == 0});
+    }
+    unsigned next = 0;
+    assert_int_equal(queue_list(moving_store(snapshot_expires, 1), &f, in_order, &next), STORE_OK);
+    assert_int_equal(next, 900);
+    size_t n = 0;
+    assert_int_equal(
+        queue_groups(moving_store(snapshot_expires, 1), &f, QUEUE_BY_DESTINATION, count_groups, &n),
+        STORE_OK);
+    assert_int_equal(n, 900);
 }
 
 struct bounds {
@@ -405,6 +522,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(filters, setup, teardown),
         cmocka_unit_test_setup_teardown(order_of_many, setup, teardown),
         cmocka_unit_test_setup_teardown(groups, setup, teardown),
+        cmocka_unit_test_setup_teardown(moves_meanwhile, setup, teardown),
+        cmocka_unit_test_setup_teardown(outlives_its_moment, setup, teardown),
         cmocka_unit_test_setup_teardown(groups_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(reasons, setup, teardown),
         cmocka_unit_test_setup_teardown(reroutes, setup, teardown),

@@ -224,11 +224,169 @@ static void back_off(void **state)
     }
     /* the whole destination: 5 min ± 20 % */
     assert_in_range(schedule_next_ms(s), fe.mono + 240000, fe.mono + 360000);
-    /* retry by hand ends that */
-    assert_true(put_at(id_of(2), 0, STR("down"), fe.mono - 1)); /* read anew: no */
-    assert_null(schedule_take(s, fe.mono + 10, &e));
+    /* another time, as rows read anew may say, does not end that */
     assert_true(put_at(id_of(2), 0, STR("down"), fe.mono - 5000));
-    assert_non_null(schedule_take(s, fe.mono + 10, &e));
+    assert_null(schedule_take(s, fe.mono + 10, &e));
+}
+
+/* By hand: at once, though nothing of its time changes. */
+static void asked_by_hand(void **state)
+{
+    (void)state;
+    struct schedule_entry e;
+    struct schedule_item x = {.id = id_of(2), .domain = STR("d.test"), .due_ms = fe.mono};
+    put_from(1, "", "d.test", 0);
+    struct schedule_dest *d = schedule_take(s, fe.mono, &e);
+    schedule_site(s, d, STR("mx.test"), fe.mono);
+    schedule_bad(s, d, fe.mono);
+    assert_true(schedule_put(s, &x)); /* it arrives behind the back-off */
+    schedule_leave(s, d, fe.mono);
+    struct schedule_entry first = e;
+    assert_null(schedule_take(s, fe.mono, &e));
+    x.asked = true; /* in the same millisecond */
+    assert_true(schedule_put(s, &x));
+    assert_ptr_equal(schedule_take(s, fe.mono, &e), d);
+    assert_int_equal(of_id(e.id), 2);
+    /* with a worker: once more, though that worker finds the site down again */
+    assert_true(schedule_put(s, &x));
+    for (int i = 0; i < 2; i++) {
+        schedule_bad(s, d, fe.mono);
+        schedule_done(s, e, fe.mono + 300000);
+        schedule_leave(s, d, fe.mono);
+        assert_true((schedule_take(s, fe.mono, &e) != NULL) == (i == 0));
+    }
+    schedule_done(s, first, fe.mono + 300000);
+    /* and one that was not known, as after its release */
+    x.id = id_of(3);
+    assert_true(schedule_put(s, &x));
+    assert_non_null(schedule_take(s, fe.mono, &e));
+    assert_int_equal(of_id(e.id), 3);
+}
+
+/* ---- times at which something comes up whatever holds it ---- */
+
+static void put_by(uint32_t k, const char *domain, int64_t due_ms, int64_t by_ms)
+{
+    struct schedule_item x = {.id = id_of(k),
+                              .domain = str_c(domain),
+                              .due_ms = due_ms,
+                              .by = by_ms != 0,
+                              .by_ms = by_ms};
+    assert_true(schedule_put(s, &x));
+}
+
+static void comes_late(uint32_t k, struct schedule_entry *e)
+{
+    struct schedule_dest *d = schedule_take(s, fe.mono, e);
+    assert_non_null(d);
+    assert_int_equal(of_id(e->id), k);
+    assert_true(e->late);
+    schedule_leave(s, d, fe.mono);
+}
+
+static void late(void **state)
+{
+    (void)state;
+    struct schedule_entry e, f;
+    static const struct schedule_rule stop = {.key = STR("shut.test"), .suspend = true};
+    int64_t start = fe.mono;
+    assert_true(schedule_rules(s, &stop, 1, fe.mono));
+    put_from(1, "", "down.test", 0);
+    struct schedule_dest *d = schedule_take(s, fe.mono, &e);
+    for (int i = 0; i < 5; i++)
+        schedule_bad(s, d, fe.mono + i * 3600000);
+    schedule_done(s, e, SCHEDULE_GONE);
+    put_by(2, "down.test", fe.mono, start + 60000); /* behind a back-off of hours */
+    put_by(3, "shut.test", fe.mono, start + 120000);
+    put_by(4, "far.test", fe.mono + 9000000, start + 180000);
+    schedule_leave(s, d, fe.mono);
+    assert_null(schedule_take(s, fe.mono, &e));
+    assert_int_equal(schedule_next_ms(s), start + 60000);
+    fake_env_pass(&fe, 60000);
+    comes_late(2, &e);
+    schedule_done(s, e, fe.mono + 5000); /* could not be settled: again */
+    assert_int_equal(schedule_next_ms(s), fe.mono + 5000);
+    assert_null(schedule_take(s, fe.mono, &f));
+    put_by(2, "down.test", fe.mono, start + 60000); /* read anew: the same, at once */
+    comes_late(2, &e);
+    e.late = false; /* settled: as its destination is from here on */
+    schedule_done(s, e, fe.mono);
+    assert_null(schedule_take(s, fe.mono, &f));
+    assert_int_equal(schedule_next_ms(s), start + 120000);
+    fake_env_pass(&fe, 120000);
+    comes_late(3, &e);
+    schedule_done(s, e, SCHEDULE_GONE);
+    comes_late(4, &f);
+    put_by(4, "far.test", fe.mono + 1000, 0); /* its row says that it was told */
+    schedule_done(s, f, fe.mono);
+    assert_null(schedule_take(s, fe.mono, &e));
+    assert_int_equal(schedule_next_ms(s), fe.mono + 1000);
+    fake_env_pass(&fe, 1000);
+    assert_non_null(d = schedule_take(s, fe.mono, &e));
+    assert_false(e.late);
+    /* while it is with a worker: when that is back, if it waits still */
+    put_by(4, "far.test", fe.mono, fe.mono + 10);
+    fake_env_pass(&fe, 10);
+    assert_null(schedule_take(s, fe.mono, &f));
+    schedule_done(s, e, fe.mono + 300000);
+    schedule_leave(s, d, fe.mono);
+    comes_late(4, &e);
+    put_by(5, "shut.test", fe.mono, fe.mono + 50);
+    schedule_remove(s, id_of(5), 0); /* gone before */
+    schedule_done(s, e, SCHEDULE_GONE);
+    schedule_remove(s, id_of(2), 0);
+    assert_int_equal(schedule_next_ms(s), INT64_MAX);
+    assert_int_equal(schedule_count(s), 0);
+}
+
+/* What a site waits for is told to who comes there. */
+static void reason_kept(void **state)
+{
+    (void)state;
+    struct schedule_entry e, f;
+    str_t why;
+    put_from(1, "", "one.test", 0);
+    struct schedule_dest *one = schedule_take(s, fe.mono, &e);
+    assert_int_equal(schedule_waits_ms(one, fe.mono, &why), 0);
+    schedule_site(s, one, STR("mx.test"), fe.mono);
+    int64_t until = schedule_bad(s, one, fe.mono);
+    schedule_reason(one, STR("refused"));
+    put_from(2, "", "two.test", 0);
+    struct schedule_dest *two = schedule_take(s, fe.mono, &f);
+    assert_int_equal(schedule_waits_ms(two, fe.mono, &why), 0);
+    schedule_site(s, two, STR("mx.test"), fe.mono);
+    assert_int_equal(schedule_waits_ms(two, fe.mono, &why), until - fe.mono);
+    assert_true(str_eq(why, STR("refused")));
+    assert_int_equal(schedule_waits_ms(two, until, &why), 0);
+    schedule_done(s, f, fe.mono);
+    schedule_leave(s, two, fe.mono);
+    assert_null(schedule_take(s, fe.mono, &f));
+    assert_true(schedule_good(s, one));
+    assert_int_equal(schedule_waits_ms(two, fe.mono, &why), 0);
+    assert_int_equal(why.len, 0);
+}
+
+/* Not reached before its site was known: that ends with the first success there, once, whether it
+ * brings the site what is known of it or comes to one that does well. */
+static void waits_before_its_site(void **state)
+{
+    (void)state;
+    struct schedule_entry e;
+    struct schedule_dest *d[3];
+    static const char *const names[] = {"one.test", "two.test", "three.test"};
+    for (uint32_t i = 0; i < 3; i++) {
+        put_from(i + 1, "", names[i], 0);
+        d[i] = schedule_take(s, fe.mono, &e);
+        assert_non_null(d[i]);
+    }
+    schedule_bad(s, d[0], fe.mono);
+    schedule_bad(s, d[1], fe.mono);
+    for (uint32_t i = 0; i < 3; i++)
+        schedule_site(s, d[i], STR("mx.test"), fe.mono);
+    assert_true(schedule_good(s, d[2])); /* what the first one brought */
+    assert_false(schedule_good(s, d[0]));
+    assert_true(schedule_good(s, d[1]));
+    assert_false(schedule_good(s, d[1]));
 }
 
 static void fairness(void **state)
@@ -640,7 +798,10 @@ static void random_life(void **state)
                                       .domain = str_c(name),
                                       .source = str_c(source),
                                       .priority = (int8_t)(i % 3) - 1,
-                                      .due_ms = due[i]};
+                                      .due_ms = due[i],
+                                      .asked = i % 7 == 1,
+                                      .by = i % 4 == 2,
+                                      .by_ms = due[i] + (int64_t)(r >> 20) % 500};
             assert_true(schedule_put(s, &x));
             in[i] = true;
             break;
@@ -660,6 +821,7 @@ static void random_life(void **state)
             if (w[h].has) {
                 uint32_t k = of_id(w[h].e.id);
                 bool gone = r & 1 << 27;
+                w[h].e.late = w[h].e.late && i % 2 == 0;
                 schedule_done(s, w[h].e, gone ? SCHEDULE_GONE : fe.mono + 500);
                 if (gone)
                     in[k] = false;
@@ -724,6 +886,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(removed_while_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(concurrency, setup, teardown),
         cmocka_unit_test_setup_teardown(back_off, setup, teardown),
+        cmocka_unit_test_setup_teardown(asked_by_hand, setup, teardown),
+        cmocka_unit_test_setup_teardown(late, setup, teardown),
+        cmocka_unit_test_setup_teardown(reason_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(waits_before_its_site, setup, teardown),
         cmocka_unit_test_setup_teardown(fairness, setup, teardown),
         cmocka_unit_test_setup_teardown(bulk_same_destination, setup, teardown),
         cmocka_unit_test_setup_teardown(bulk_many_destinations, setup, teardown),

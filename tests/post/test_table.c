@@ -189,6 +189,47 @@ static void listing_goes_through_pages(void **state)
     world_free(&w);
 }
 
+static void limits(void **state)
+{
+    static const struct {
+        const char *value;
+        uint32_t connections, per_minute;
+    } good[] = {
+        {"connections=1", 1, 0},
+        {"per_minute=1000000", 0, 1000000},
+        {" per_minute=60  connections=1000000 ", 1000000, 60},
+    };
+    static const char *const bad[] = {
+        "",
+        " ",
+        "connections",
+        "connections=",
+        "connections=0",
+        "per_minute=1000001",
+        "connections=-1",
+        "connections=2x",
+        "Connections=2",
+        "messages=2",
+        "connections=1 none",
+        "connections=1 connections=2",
+        "per_minute=4294967297",
+        "connections=0 per_minute=2",
+    };
+    struct table_limit l;
+    struct err err;
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(table_limit_parse(str_c(good[i].value), &l, &err));
+        assert_int_equal(l.connections, good[i].connections);
+        assert_int_equal(l.per_minute, good[i].per_minute);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        err.text[0] = '\0';
+        if (table_limit_parse(str_c(bad[i]), &l, &err) || strstr(err.text, "a limit is") == NULL)
+            fail_msg("taken: \"%s\" (%s)", bad[i], err.text);
+    }
+}
+
 static void tables_have_names(void **state)
 {
     (void)state;
@@ -209,6 +250,7 @@ int main(void)
         cmocka_unit_test(what_is_no_key_is_refused),
         cmocka_unit_test(values_have_their_forms),
         cmocka_unit_test(listing_goes_through_pages),
+        cmocka_unit_test(limits),
         cmocka_unit_test(tables_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@
  *     TWO    first "user", then the challenge "more", then as ONE
  *     BLANK  an empty challenge after any response, then as ONE
  * ETRN: "refused" 459, else 250. VRFY and EXPN: "unknown" 550, else 250.
- * XCLIENT: NAME=refused 550, else 220; a LOGIN authenticates. */
+ * XCLIENT: NAME=refused 550, else 220. */
 #ifndef TESTS_PROTO_SMTP_HARNESS_H
 #define TESTS_PROTO_SMTP_HARNESS_H
 
@@ -236,11 +236,8 @@ static inline void harness_xclient(struct harness *h)
         smtps_reply(h->s, 550, "5.7.1", "refused");
         return;
     }
-    bool login = x->login.len > 0;
     smtps_reply(h->s, 220, "2.0.0", "go on");
     must(!smtps_authenticated(h->s) && smtps_helo_name(h->s).len == 0);
-    if (login)
-        smtps_authenticate(h->s);
 }
 
 static inline void harness_vrfy(struct harness *h)

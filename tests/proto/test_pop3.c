@@ -303,7 +303,9 @@ static void test_bad_commands(void **state)
     check(&plain, &d, "APOP a b\r\nSTLS\r\n\r\nNOOP\r\n", want, true);
     snprintf(want, sizeof want, GREETING "%s", unknown);
     check(&plain, &d, "GET / HTTP/1.1\r\nHost: x\r\n", want, true);
-    check(&plain, &d, "\x16\x03\x01\n", want, true);
+    snprintf(want, sizeof want, GREETING "%s",
+             "-ERR this is a POP3 server, and here it speaks no TLS\r\n");
+    check(&plain, &d, "\x16\x03\x01", want, true);
     snprintf(want, sizeof want, IN "%s+OK\r\n", unknown);
     check(&plain, &d, LOGIN "GET\r\nNOOP\r\n", want, false);
 }
@@ -367,6 +369,27 @@ static void test_large_listing(void **state)
     free(m);
 }
 
+/* In the middle of a message there are no words, for they would be taken for it. */
+static void test_login_over(void **state)
+{
+    (void)state;
+    struct drop d = two_messages();
+    struct result r = {0};
+    buf_init(&r.out, 1024);
+    drop_reset(&d);
+    struct pop3s *s = pop3s_new(&plain, NOW);
+    drive(s, STR(LOGIN), &d, &r);
+    pop3s_feed(s, STR("RETR 1\r\n"), NOW);
+    assert_int_equal(pop3s_next(s), POP3S_CONTENT);
+    pop3s_content(s, STR("x\r\n"), false);
+    assert_int_equal(pop3s_next(s), POP3S_CONTENT);
+    pop3s_login_over(s, "gone");
+    assert_int_equal(pop3s_next(s), POP3S_CLOSE);
+    assert_true(str_ends(pop3s_output(s), STR("\r\nx\r\n")));
+    pop3s_free(s);
+    buf_free(&r.out);
+}
+
 static void test_deadlines(void **state)
 {
     (void)state;
@@ -406,6 +429,7 @@ int main(void)
         cmocka_unit_test(test_stuffing),   cmocka_unit_test(test_delete),
         cmocka_unit_test(test_damaged),    cmocka_unit_test(test_bad_commands),
         cmocka_unit_test(test_line_limit), cmocka_unit_test(test_large_listing),
+        cmocka_unit_test(test_login_over),
         cmocka_unit_test(test_deadlines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

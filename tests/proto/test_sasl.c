@@ -29,6 +29,15 @@ static void names(void **state)
     assert_str(sasl_mech_list((1U << SASL_MECHS) - 1, &arena),
                STR("SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 EXTERNAL "
                    "OAUTHBEARER XOAUTH2 PLAIN LOGIN"));
+    unsigned seen = 0; /* each is in the list, and once */
+    str_t list = sasl_mech_list((1U << SASL_MECHS) - 1, &arena), word;
+    for (bool more = true; more;) {
+        more = str_cut(&list, ' ', &word);
+        assert_true(sasl_mech_find(more ? word : list, &m));
+        assert_int_equal(seen & 1U << m, 0);
+        seen |= 1U << m;
+    }
+    assert_int_equal(seen, (1U << SASL_MECHS) - 1);
     assert_str(sasl_mech_list(1U << SASL_PLAIN | 1U << SASL_LOGIN, &arena), STR("PLAIN LOGIN"));
     assert_str(sasl_mech_list(0, &arena), STR(""));
 }

@@ -459,6 +459,10 @@ static const struct play plays[] = {
              .auth_null = true,
              .dsn = dsn_two},
      TWO, .want = "ok 250  ok;ok 250  ok;"},
+    {"a priority of 0 is said as well",
+     "<220 x\n>EHLO me.test\n<250-x\n<250 MT-PRIORITY\n>MAIL FROM:<a@me.test> MT-PRIORITY=0\n"
+     "<550 no\n",
+     .env = {.reverse_path = {"a@me.test", 9}}, ONE, .want = "permanent 550  no;"},
     {"none of it without being offered",
      HELLO_PIPE GROUP_2 "<250 ok\n<250 ok\n<250 ok\n<354 go\n" BODY "<250 ok\n",
      .env = {.reverse_path = {"a@me.test", 9},

@@ -31,6 +31,7 @@ enum {
 #endif
     STEPS = 20,
     SIZE_MAX_BYTES = 60,
+    EXCESS = 40, /* read past it */
     RECIPIENTS_MAX = 3,
     ANSWERS = 8, /* more than one command can ask for */
     WANTS = 64,
@@ -58,10 +59,12 @@ struct model {
     bool hello, esmtp, tls, authenticated, closed;
     bool exchange; /* AUTH under way: the next line is a response */
     int auth_failures;
+    int strays; /* octets of chunks outside transactions, since the last accepted message */
     /* the transaction */
     bool mail, binary, chunks;
     int rcpts, refused;
     int size;
+    int octets;        /* of chunks */
     char tail;         /* the last byte of the chunks so far; at first as behind a line end */
     int verdict, rank; /* why the chunks so far are refused, 0: they are not */
     /* what must be said: code, or code * 1000 + another that is as good */
@@ -79,7 +82,7 @@ static void want(struct model *m, int code)
 static void no_transaction(struct model *m)
 {
     m->mail = m->binary = m->chunks = false;
-    m->rcpts = m->refused = m->size = m->verdict = m->rank = 0;
+    m->rcpts = m->refused = m->size = m->octets = m->verdict = m->rank = 0;
     m->tail = '\n';
 }
 
@@ -391,9 +394,22 @@ static void rcpt(struct model *m, struct owner *o, struct line *l)
 /* What is said when the content is complete; the transaction is over. RFC 2033 4.2 */
 static void content_ended(struct model *m, struct owner *o)
 {
-    for (int i = 0; i < (m->lmtp ? m->rcpts : 1); i++)
-        want(m, m->verdict ? m->verdict : will_answer(o, DRAW(250, 250, 452, 554)));
+    for (int i = 0; i < (m->lmtp ? m->rcpts : 1); i++) {
+        int code = m->verdict ? m->verdict : will_answer(o, DRAW(250, 250, 452, 554));
+        want(m, code);
+        if (code == 250)
+            m->strays = 0;
+    }
     no_transaction(m);
+}
+
+/* More content than is read: the verdict, which is 552 at least, and it is over. RFC 5321 3.8 */
+static void sent_on(struct model *m, bool final)
+{
+    for (int i = 0; i < (m->lmtp && final ? m->rcpts : 1); i++)
+        want(m, m->verdict ? m->verdict : 552);
+    want(m, 421);
+    closed(m);
 }
 
 static void spoilt(struct model *m, int rank, int code)
@@ -422,6 +438,15 @@ static void data(struct model *m, struct owner *o, struct line *l)
         {"123456789 123456789 123456789 123456789 123456789 123456789\r\n.\r\n", 61, false},
         {"123456789 123456789 123456789 123456789 123456789 12345678\r\n.\r\n", 60, false},
         {"123456789 123456789 123456789 123456789 123456789 123456\n89\r\n.\r\n", 61, true},
+        {"123456789 123456789 123456789 123456789 123456789 12345678\r\n"
+         "123456789 123456789 123456789 12345\r\n.\r\n",
+         97, false},
+        {"123456789 123456789 123456789 123456789 123456789 12345678\r\n"
+         "123456789 123456789 123456789 123456\r\n.\r\n",
+         98, false},
+        {"a\nb\r\n123456789 123456789 123456789 123456789 123456789 12345678\r\n"
+         "123456789 123456789 123456789 123456\r\n.\r\n",
+         103, true},
     };
     bool argument = chance(3);
     put(l, argument ? "DATA now" : "DATA");
@@ -449,7 +474,10 @@ static void data(struct model *m, struct owner *o, struct line *l)
             spoilt(m, 1, 552);
         if (contents[i].bad)
             spoilt(m, 2, 554);
-        content_ended(m, o);
+        if (contents[i].size + 3 > SIZE_MAX_BYTES + EXCESS)
+            sent_on(m, true);
+        else
+            content_ended(m, o);
     }
 }
 
@@ -497,6 +525,13 @@ static void bdat(struct model *m, struct owner *o, struct line *l)
     memcpy(l->text + l->len, content.ptr, content.len);
     l->len += content.len;
     l->content = true;
+    int *octets = m->rcpts == 0 ? &m->strays : &m->octets;
+    *octets += (int)content.len;
+    if (*octets > SIZE_MAX_BYTES + EXCESS) { /* known from the command */
+        m->verdict = m->rcpts > 0 ? m->verdict : m->refused > 0 ? 554 : 503;
+        sent_on(m, last && m->rcpts > 0);
+        return;
+    }
     if (m->rcpts == 0) {
         if (m->lmtp && last && m->mail) {
             no_transaction(m); /* RFC 2033 4.3: a reply for each of no recipients */
@@ -909,6 +944,7 @@ static void session(int steps)
         .hostname = STR("mx.example.test"),
         .lmtp = m.lmtp,
         .size_max = SIZE_MAX_BYTES,
+        .excess_max = EXCESS,
         .recipients_max = RECIPIENTS_MAX,
         .messages_max = 1000000,
         .errors_soft = 1000000,

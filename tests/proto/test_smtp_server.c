@@ -37,6 +37,14 @@ static void expect_said(struct harness *h, const char *want)
     buf_clear(&h->said);
 }
 
+static void said_hello(struct harness *h, const struct smtps_config *c)
+{
+    harness_open(h, c);
+    harness_flush(h);
+    feed(h, c, "EHLO c\r\n");
+    buf_clear(&h->said);
+}
+
 /* A session where 354 was just said. */
 static void open_data(struct harness *h, const struct smtps_config *c)
 {
@@ -215,6 +223,41 @@ static void test_chunk_count(void **state)
     harness_close(&h);
 }
 
+/* size_max again and SMTPS_EXCESS_MIN; a chunk of more is not begun. */
+static void test_excess(void **state)
+{
+    (void)state;
+    struct smtps_config c = config();
+    struct harness h;
+    const size_t most = 2 * (4 << 20) + SMTPS_EXCESS_MIN;
+    static char lines[65536];
+    for (size_t i = 0; i < sizeof lines; i += 1024) {
+        memset(lines + i, 'x', 1022);
+        memcpy(lines + i + 1022, "\r\n", 2);
+    }
+    for (int more = 0; more < 2; more++) {
+        open_data(&h, &c);
+        for (size_t at = 0; at < most - sizeof lines; at += sizeof lines)
+            harness_feed(&h, &c, str_of(lines, sizeof lines));
+        harness_feed(&h, &c, str_of(lines, sizeof lines - 1024));
+        harness_feed(&h, &c,
+                     str_of(lines, 1019 + (size_t)more)); /* and a line's end, and the end */
+        feed(&h, &c, "\r\n.\r\n");
+        expect_said(&h, more == 0 ? "552 5.3.4 message too big\r\n"
+                                  : "552 5.3.4 message too big\r\n"
+                                    "421 4.7.0 closing: more is sent than is read\r\n");
+        assert_int_equal(h.aborts, 1);
+        assert_int_equal(smtps_closing(h.s), more);
+        harness_close(&h);
+        said_hello(&h, &c);
+        char command[64];
+        snprintf(command, sizeof command, "BDAT %zu\r\n", most + (size_t)more);
+        feed(&h, &c, command);
+        assert_int_equal(smtps_closing(h.s), more);
+        harness_close(&h);
+    }
+}
+
 static void test_reply_line(void **state)
 {
     (void)state;
@@ -303,6 +346,93 @@ static void test_deadlines(void **state)
     harness_close(&h);
 }
 
+/* No answer keeps a session alive that brings no mail. */
+static void test_session_without_mail(void **state)
+{
+    (void)state;
+    struct smtps_config c = config();
+    struct harness h;
+    c.session_s = 1800;
+    said_hello(&h, &c);
+    for (int i = 0; i < 6; i++) {
+        h.now_ms += 250000;
+        feed(&h, &c, "NOOP\r\n");
+    }
+    assert_int_equal(h.now_ms, 1501000);
+    assert_int_equal(smtps_deadline_ms(h.s), 1801000);
+    h.now_ms += 299000;
+    feed(&h, &c, "MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\n");
+    assert_int_equal(smtps_deadline_ms(h.s), 1801000);
+    feed(&h, &c, "DATA\r\n"); /* in its last second: content has its time */
+    assert_int_equal(smtps_deadline_ms(h.s), 2100000);
+    h.now_ms = 2099000;
+    feed(&h, &c, ".\r\n");
+    assert_true(str_ends(buf_str(&h.said), STR("250 2.0.0 queued\r\n")));
+    h.now_ms += 250000;
+    feed(&h, &c, "RSET\r\n");
+    assert_int_equal(smtps_deadline_ms(h.s), h.now_ms + 300000);
+    for (; h.now_ms < 2099000 + 1800000 - 100000; h.now_ms += 200000)
+        feed(&h, &c, "RSET\r\n");
+    assert_int_equal(smtps_deadline_ms(h.s), 2099000 + 1800000);
+    buf_clear(&h.said);
+    smtps_expire(h.s, 2099000 + 1800000);
+    harness_flush(&h);
+    expect_said(&h, "421 4.4.2 connected for too long without mail\r\n");
+    assert_string_equal(smtps_why(h.s), "no mail for too long");
+    harness_close(&h);
+}
+
+/* A byte a minute in one line, in content, in chunks of one byte: each has its end. */
+static void test_trickle(void **state)
+{
+    (void)state;
+    struct smtps_config c = config();
+    struct harness h;
+    c.session_s = 1800;
+    said_hello(&h, &c);
+    for (; h.now_ms < smtps_deadline_ms(h.s); h.now_ms += 60000)
+        feed(&h, &c, "N");
+    assert_int_equal(h.now_ms, 301000);
+    harness_close(&h);
+
+    open_data(&h, &c);
+    for (; h.now_ms < smtps_deadline_ms(h.s); h.now_ms += 60000)
+        feed(&h, &c, "x");
+    assert_int_equal(h.now_ms, 361000); /* five bytes bought 10 ms */
+    harness_close(&h);
+
+    said_hello(&h, &c);
+    feed(&h, &c, "MAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\n");
+    for (; h.now_ms < smtps_deadline_ms(h.s); h.now_ms += 60000)
+        feed(&h, &c, "BDAT 1\r\nx");
+    assert_int_equal(h.now_ms, 1801000 + 60000); /* 30 bytes bought 60 ms */
+    smtps_expire(h.s, h.now_ms);
+    assert_int_equal(harness_pump(&h, false), SMTPS_CLOSE);
+    assert_int_equal(h.aborts, 1);
+    harness_close(&h);
+}
+
+/* Whoever sends at the floor may go on as long as there is content. */
+static void test_slow_content(void **state)
+{
+    (void)state;
+    struct smtps_config c = config();
+    struct harness h;
+    char line[1000];
+    memset(line, 'x', sizeof line);
+    memcpy(line + 998, "\r\n", 2);
+    c.session_s = 1800;
+    open_data(&h, &c);
+    for (int i = 0; i < 4000; i++) { /* 500 bytes a second for more than two hours */
+        h.now_ms += 2000;
+        assert_true(h.now_ms < smtps_deadline_ms(h.s));
+        harness_feed(&h, &c, str_of(line, sizeof line));
+    }
+    feed(&h, &c, ".\r\n");
+    expect_said(&h, "250 2.0.0 queued\r\n");
+    harness_close(&h);
+}
+
 static void test_tarpit(void **state)
 {
     (void)state;
@@ -385,14 +515,6 @@ static struct smtps_config offering(unsigned offer)
     struct smtps_config c = config();
     c.offer = offer;
     return c;
-}
-
-static void said_hello(struct harness *h, const struct smtps_config *c)
-{
-    harness_open(h, c);
-    harness_flush(h);
-    feed(h, c, "EHLO c\r\n");
-    buf_clear(&h->said);
 }
 
 /* What stands in the buffer behind STARTTLS was not sent under TLS and is never run, wherever the
@@ -597,9 +719,13 @@ int main(void)
         cmocka_unit_test(test_body_line_limit),
         cmocka_unit_test(test_many_recipients),
         cmocka_unit_test(test_chunk_count),
+        cmocka_unit_test(test_excess),
         cmocka_unit_test(test_reply_line),
         cmocka_unit_test(test_flush),
         cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_session_without_mail),
+        cmocka_unit_test(test_trickle),
+        cmocka_unit_test(test_slow_content),
         cmocka_unit_test(test_tarpit),
         cmocka_unit_test(test_before_greeting),
         cmocka_unit_test(test_shutdown),

@@ -4,7 +4,7 @@
  *
  * A scenario reads like a transcript:
  *     # a comment
- *     @ NAME [VALUE]   lmtp, size_max N, recipients_max N, messages_max N, errors_soft N,
+ *     @ NAME [VALUE]   lmtp, size_max N, excess_max N, recipients_max N, messages_max N, errors_soft N,
  *                      errors_hard N, junk_max N; aborts N: so many transactions are given up;
  *                      unsplit: what the client does depends on how it is cut;
  *                      auth_needed, by_min N, future_max N; offer NAME …: extensions (offers);
@@ -149,6 +149,8 @@ static void setting(struct scenario *sc, str_t line)
         sc->aborts = (int)v;
     else if (str_eq(name, STR("size_max")))
         sc->config.size_max = v;
+    else if (str_eq(name, STR("excess_max")))
+        sc->config.excess_max = v;
     else if (str_eq(name, STR("recipients_max")))
         sc->config.recipients_max = (uint32_t)v;
     else if (str_eq(name, STR("messages_max")))

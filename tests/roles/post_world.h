@@ -37,6 +37,8 @@ static struct world {
     uint64_t steps, end_at; /* network operations so far; the one that never returns (0: none) */
     bool ended;
     bool down, grey;      /* AT_DOWN refuses connections; AT_GREY says 450 */
+    bool one_each;        /* servers take one recipient in a transaction (RFC 9422) */
+    size_t dots, drop_at; /* whole messages so far; the one at which the connection is lost */
     void (*at_dot)(void); /* called when a server has a whole message, before it answers */
     size_t ngot, connections, max_connections;
     struct got got[WORLD_MAIL_MAX];
@@ -99,7 +101,12 @@ static void peer_rcpt(struct peer *p, str_t line)
     size_t end;
     if (str_find(addr, '>', &end))
         addr = str_first(addr, end);
-    if (str_starts(addr, STR("bad"))) {
+    if (str_starts(addr, STR("bad-long"))) { /* as many words as a server may say */
+        for (int i = 0; i < 20; i++)
+            buf_add(&p->out, STR("550-5.1.1 there is nobody of this name here, there never was, "
+                                 "and whoever told you so was wrong\r\n"));
+        buf_add(&p->out, STR("550 5.1.1 no such user\r\n"));
+    } else if (str_starts(addr, STR("bad"))) {
         buf_add(&p->out, STR("550 5.1.1 no such user\r\n"));
     } else if (str_starts(addr, STR("grey")) && w.grey) {
         buf_add(&p->out, STR("450 4.7.1 come back later\r\n"));
@@ -115,7 +122,8 @@ static void peer_line(struct peer *p, str_t line)
         p->data = false;
         if (w.at_dot != NULL)
             w.at_dot();
-        if (p->at == AT_DROP) {
+        w.dots++;
+        if (p->at == AT_DROP || w.dots == w.drop_at) {
             p->closed = true;
             return;
         }
@@ -127,7 +135,9 @@ static void peer_line(struct peer *p, str_t line)
     } else if (str_istarts(line, STR("RCPT"))) {
         peer_rcpt(p, line);
     } else if (str_istarts(line, STR("EHLO"))) {
-        buf_add(&p->out, STR("250-peer\r\n250-PIPELINING\r\n250 8BITMIME\r\n"));
+        buf_add(&p->out, STR("250-peer\r\n250-PIPELINING\r\n"));
+        buf_add(&p->out, w.one_each ? STR("250-LIMITS RCPTMAX=1\r\n") : STR_NONE);
+        buf_add(&p->out, STR("250 8BITMIME\r\n"));
     } else if (str_eq(line, STR("DATA"))) {
         p->data = p->nrcpt > 0;
         buf_add(&p->out, p->data ? STR("354 go\r\n") : STR("554 5.5.1 no recipients\r\n"));
@@ -227,7 +237,7 @@ static enum rc world_connect(struct env *e, const struct netaddr *to, const stru
     p->base.peer = *to;
     p->at = to->bytes[3];
     buf_init(&p->in, 1 << 22);
-    buf_init(&p->out, 1 << 16);
+    buf_init(&p->out, 1 << 20);
     buf_init(&p->mail, 1 << 22);
     buf_add(&p->out, STR("220 peer\r\n"));
     *out = &p->base;
@@ -285,8 +295,7 @@ static void world_open(void)
 
 static void world_close(void)
 {
-    carrier_free(&w.courier->carrier);
-    tables_free(w.courier->setup.tables);
+    courier_free(w.courier);
     local_free(w.local);
     free(w.courier);
     free(w.local);
@@ -393,9 +402,9 @@ static bool world_next(int64_t ms)
     int64_t c = agenda_next_ms(&w.courier->carrier.agenda),
             l = agenda_next_ms(&w.local->carrier.agenda);
     int64_t next = c < l ? c : l;
-    if (next == INT64_MAX || next - w.fe.mono > ms)
+    bool moved = next > w.fe.mono; /* INT64_MIN: at once */
+    if (next == INT64_MAX || (moved && next - w.fe.mono > ms))
         return false;
-    bool moved = next > w.fe.mono;
     if (moved)
         fake_env_pass(&w.fe, next - w.fe.mono);
     return world_now() > 0 || moved; /* neither: the store is gone */

@@ -19,7 +19,6 @@ static struct tls_vault *vault;
 
 static int make_all(void **state)
 {
-    struct err err;
     (void)state;
     ca = pki_make(NULL, &(struct pki_want){0});
     other_ca = pki_make(NULL, &(struct pki_want){.called = "another authority"});
@@ -29,8 +28,7 @@ static int make_all(void **state)
         pki_make(ca, &(struct pki_want){.names = "DNS:mx.x.test", .from_days = -9, .days = -2});
     unknown = pki_make(other_ca, &(struct pki_want){.names = "DNS:mx.x.test"});
     self_signed = pki_make(NULL, &(struct pki_want){.names = "DNS:mx.x.test"});
-    vault = tls_vault_new();
-    assert_int_equal(tls_vault_set_authorities(vault, str_c(ca->cert_pem), &err), RC_OK);
+    vault = pki_vault(ca, NULL, NULL);
     return 0;
 }
 
@@ -38,8 +36,7 @@ static int free_all(void **state)
 {
     struct pki *all[] = {ca, other_ca, good, other_name, expired, unknown, self_signed};
     (void)state;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        pki_free(all[i]);
+    pki_free_all(all, sizeof all / sizeof *all);
     tls_vault_free(vault);
     return 0;
 }
@@ -98,6 +95,20 @@ static void try(const char *via, bool requiretls, char got[256], struct err *err
     }
     attempt_close(t);
     arena_free(&arena);
+}
+
+/* These servers, and a client with TLS. */
+static void begin(const struct tls_server *servers, size_t n, const char *dns)
+{
+    tls_peers_begin(servers, n, dns);
+    setup.tls = tls_client_new(vault);
+}
+
+static void end(void)
+{
+    tls_client_free(setup.tls);
+    setup.tls = NULL;
+    tls_peers_end();
 }
 
 /* A core that is not there. */
@@ -286,8 +297,7 @@ static void check_row(const struct row *r, const char *policy, const char *want,
     struct tls_server s = with_cert(r->s);
     char got[256], via[64];
     struct err err;
-    tls_peers_begin(&s, 1, DNS_ONE);
-    setup.tls = tls_client_new(vault);
+    begin(&s, 1, DNS_ONE);
     snprintf(via, sizeof via, "smtp mx.x.test tls=%s", policy);
     try(via, false, got, &err);
     if (strcmp(got, want) != 0)
@@ -298,9 +308,7 @@ static void check_row(const struct row *r, const char *policy, const char *want,
     assert_int_equal(plain, strstr(want, "open plaintext") != NULL);
     bool secret = str_contains(buf_str(&tp.secret), STR("the content"));
     assert_int_equal(secret, strstr(want, "open TLS") != NULL);
-    tls_client_free(setup.tls);
-    setup.tls = NULL;
-    tls_peers_end();
+    end();
 }
 
 static void test_policies(void **state)
@@ -319,8 +327,7 @@ static void test_none(void **state)
     char got[256];
     struct err err;
     (void)state;
-    tls_peers_begin(&s, 1, DNS_ONE);
-    setup.tls = tls_client_new(vault);
+    begin(&s, 1, DNS_ONE);
     try("smtp mx.x.test tls=none", false, got, &err);
     assert_string_equal(got, "open plaintext");
     assert_false(str_contains(buf_str(&tp.plain), STR("STARTTLS")));
@@ -341,16 +348,13 @@ static void test_fall_back_once(void **state)
     char got[256];
     struct err err;
     (void)state;
-    tls_peers_begin(&s, 1, DNS_ONE);
-    setup.tls = tls_client_new(vault);
+    begin(&s, 1, DNS_ONE);
     try("", false, got, &err); /* by the domain: nothing has an address */
     assert_string_equal(got, "permanent 5.4.4");
     try("smtp mx.x.test", false, got, &err);
     assert_string_equal(got, "open plaintext");
     assert_true(str_eq(buf_str(&tp.connects), STR("1.1.1.1 1.1.1.1 ")));
-    tls_client_free(setup.tls);
-    setup.tls = NULL;
-    tls_peers_end();
+    end();
 }
 
 /* The next host has what the first has not. */
@@ -363,8 +367,7 @@ static void test_next_host(void **state)
     char got[256];
     struct err err;
     (void)state;
-    tls_peers_begin(s, 2, DNS_TWO);
-    setup.tls = tls_client_new(vault);
+    begin(s, 2, DNS_TWO);
     try("smtp x.test mx tls=encrypt", false, got, &err);
     assert_string_equal(got, "open TLS");
     assert_true(str_eq(buf_str(&tp.connects), STR("1.1.1.1 2.2.2.2 ")));
@@ -373,9 +376,7 @@ static void test_next_host(void **state)
     assert_string_equal(got, "temporary 4.7.5");
     assert_true(strstr(err.text, "mx2.x.test[2.2.2.2]: ") != NULL);
     assert_true(strstr(err.text, "verify is demanded by the route") != NULL);
-    tls_client_free(setup.tls);
-    setup.tls = NULL;
-    tls_peers_end();
+    end();
 }
 
 static void test_resumption(void **state)
@@ -384,17 +385,14 @@ static void test_resumption(void **state)
     char got[256];
     struct err err;
     (void)state;
-    tls_peers_begin(&s, 1, DNS_ONE);
-    setup.tls = tls_client_new(vault);
+    begin(&s, 1, DNS_ONE);
     for (int i = 0; i < 3; i++) {
         try("smtp mx.x.test tls=verify", false, got, &err);
         assert_string_equal(got, "open TLS verified");
     }
     assert_int_equal(tp.handshakes, 3);
     assert_int_equal(tp.resumed, 2);
-    tls_client_free(setup.tls);
-    setup.tls = NULL;
-    tls_peers_end();
+    end();
 }
 
 /* RFC 8314 3.3 */
@@ -407,26 +405,23 @@ static void test_implicit(void **state)
     char got[256];
     struct err err;
     (void)state;
-    setup.tls = tls_client_new(vault);
-    tls_peers_begin(&s, 1, DNS_ONE);
+    begin(&s, 1, DNS_ONE);
     try("smtp mx.x.test:465 tls=verify", false, got, &err);
     assert_string_equal(got, "open TLS verified");
     try("smtp mx.x.test implicit", false, got, &err);
     assert_string_equal(got, "open TLS");
     assert_int_equal(tp.plain.len, 0);
-    tls_peers_end();
-    tls_peers_begin(&plain, 1, DNS_ONE); /* it greets where TLS should be */
+    end();
+    begin(&plain, 1, DNS_ONE); /* it greets where TLS should be */
     try("smtp mx.x.test:465", false, got, &err);
     assert_string_equal(got, "temporary 4.7.0");
     assert_false(str_contains(buf_str(&tp.plain), STR("EHLO")));
-    tls_peers_end();
-    tls_peers_begin(&broken, 1, DNS_ONE);
+    end();
+    begin(&broken, 1, DNS_ONE);
     try("smtp mx.x.test:465", false, got, &err);
     assert_string_equal(got, "temporary 4.4.2");
     assert_true(str_eq(buf_str(&tp.connects), STR("1.1.1.1 "))); /* no second one */
-    tls_peers_end();
-    tls_client_free(setup.tls);
-    setup.tls = NULL;
+    end();
 }
 
 /* ---- REQUIRETLS ---- */
@@ -436,18 +431,15 @@ static void check_requiretls(struct tls_server *s, size_t n, bool secure, const 
 {
     char got[256];
     struct err err;
-    tls_peers_begin(s, n, DNS_TWO);
+    begin(s, n, DNS_TWO);
     tp.dns_secure = secure;
-    setup.tls = tls_client_new(vault);
     try("", true, got, &err);
     if (strcmp(got, want) != 0 || strstr(err.text, reason) == NULL)
         fail_msg("got %s (%s), want %s (%s)", got, err.text, want, reason);
     assert_false(str_contains(buf_str(&tp.plain), STR("MAIL")));
     if (strncmp(want, "open", 4) == 0)
         assert_true(str_contains(buf_str(&tp.secret), STR("MAIL FROM:<a@us.test> REQUIRETLS\r\n")));
-    tls_client_free(setup.tls);
-    setup.tls = NULL;
-    tls_peers_end();
+    end();
 }
 
 static void test_requiretls(void **state)
@@ -483,15 +475,12 @@ static void test_requiretls_by_route(void **state)
     char got[256];
     struct err err;
     (void)state;
-    setup.tls = tls_client_new(vault);
-    tls_peers_begin(&s, 1, DNS_ONE);
+    begin(&s, 1, DNS_ONE);
     try("smtp mx.x.test tls=none", true, got, &err); /* the message's demand is the stronger */
     assert_string_equal(got, "permanent 5.7.30");
     assert_false(str_contains(buf_str(&tp.plain), STR("MAIL")));
     assert_false(str_contains(buf_str(&tp.secret), STR("MAIL")));
-    tls_peers_end();
-    tls_client_free(setup.tls);
-    setup.tls = NULL;
+    end();
 }
 
 /* ---- AUTH ---- */
@@ -503,16 +492,13 @@ static void check_auth(struct tls_server s, const char *via, const char *want, c
     s.address = "1.1.1.1";
     if (s.cert == NULL)
         s.cert = good;
-    tls_peers_begin(&s, 1, DNS_ONE);
-    setup.tls = tls_client_new(vault);
+    begin(&s, 1, DNS_ONE);
     try(via, false, got, &err);
     if (strcmp(got, want) != 0 || strstr(err.text, reason) == NULL)
         fail_msg("%s: got %s (%s), want %s (%s)", via, got, err.text, want, reason);
     assert_false(str_contains(buf_str(&tp.plain), STR("AG1lAHBhc3N3b3Jk"))); /* PLAIN */
     assert_false(str_contains(buf_str(&tp.plain), STR("cGFzc3dvcmQ=")));     /* LOGIN */
-    tls_client_free(setup.tls);
-    setup.tls = NULL;
-    tls_peers_end();
+    end();
 }
 
 static void test_auth(void **state)
@@ -566,16 +552,13 @@ static void test_auth_null(void **state)
     s.cert = good;
     env.store = store_memory_new();
     assert_int_equal(route_credentials_set(env.store, STR("hub"), &c, &err), RC_OK);
-    tls_peers_begin(&s, 1, DNS_ONE);
-    setup.tls = tls_client_new(vault);
+    begin(&s, 1, DNS_ONE);
     try("smtp mx.x.test auth=hub", false, got, &err);
     assert_true(str_contains(buf_str(&tp.secret), STR("MAIL FROM:<a@us.test> AUTH=<>\r\n")));
     buf_clear(&tp.secret);
     try("smtp mx.x.test", false, got, &err);
     assert_true(str_contains(buf_str(&tp.secret), STR("MAIL FROM:<a@us.test>\r\n")));
-    tls_client_free(setup.tls);
-    setup.tls = NULL;
-    tls_peers_end();
+    end();
     store_close(env.store);
     env.store = NULL;
 }

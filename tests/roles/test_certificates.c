@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "roles/control.h"
+#include "roles/log.h"
 #include "roles/sealed.h"
 #include "roles/supervisor/supervisor_internal.h"
 #include "roles/tls_parcel.h"
@@ -357,6 +358,109 @@ static void test_authorities(void **state)
     free(ca_file);
 }
 
+/* ---- dates ---- */
+
+#define DAY_MS INT64_C(86400000)
+
+/* What is logged while `act` runs. */
+static char *logged(struct world *w, void (*act)(struct world *w))
+{
+    static char out[8192];
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    log_to(fds[1]);
+    act(w);
+    log_to(2);
+    close(fds[1]);
+    size_t len = 0;
+    for (ssize_t n;
+         len < sizeof out - 1 && (n = read(fds[0], out + len, sizeof out - 1 - len)) > 0;)
+        len += (size_t)n;
+    out[len] = '\0';
+    close(fds[0]);
+    return out;
+}
+
+static int count(const char *text, const char *what)
+{
+    int n = 0;
+    while ((text = strstr(text, what)) != NULL) {
+        n++;
+        text += strlen(what);
+    }
+    return n;
+}
+
+static void warn_now(struct world *w)
+{
+    certificates_warn(&w->s, sys_wall_ms());
+}
+
+static void warn_in_twenty_days(struct world *w)
+{
+    certificates_warn(&w->s, sys_wall_ms() + 20 * DAY_MS);
+}
+
+/* Of 90 days the last 14, of 8 days the last two, of one that is over or has not begun: all. */
+static void test_dates(void **state)
+{
+    struct world *w = *state;
+    const struct {
+        const char *name;
+        int from, until;
+    } made[] = {{"good.example", -60, 30}, {"soon.example", -80, 10}, {"short.example", -5, 3},
+                {"end.example", -7, 1},    {"over.example", -90, -1}, {"later.example", 2, 40}};
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+        struct pki *p = pki_make(w->ca, &(struct pki_want){.names = "DNS:x.example",
+                                                           .from_days = made[i].from,
+                                                           .days = made[i].until});
+        put_pair(w, made[i].name, p);
+        pki_free(p);
+    }
+    char *text = logged(w, begin);
+    assert_int_equal(count(text, "\n"), 6 + 4 + 1); /* the file of the authorities is not there */
+    assert_int_equal(count(text, " certificate name="), 6);
+    assert_int_equal(count(text, " until=20"), 6 + 4);
+    assert_non_null(strstr(text, " certificate-ends-soon name=soon.example file="));
+    assert_non_null(strstr(text, " certificate-ends-soon name=end.example "));
+    assert_non_null(strstr(text, " certificate-expired name=over.example "));
+    assert_non_null(strstr(text, " certificate-not-yet-valid name=later.example "));
+    assert_non_null(strstr(text, "renew it"));
+    /* not with each look, but each day */
+    assert_string_equal(logged(w, look), "");
+    text = logged(w, warn_now);
+    assert_int_equal(count(text, "\n"), 4);
+    text = logged(w, warn_in_twenty_days);
+    assert_int_equal(count(text, " certificate-expired "), 4);
+    assert_non_null(strstr(text, " certificate-ends-soon name=good.example "));
+    assert_int_equal(count(text, "\n"), 5);
+}
+
+/* What there is none of at the start comes later, and is then handed out as any. */
+static void test_the_first_comes_late(void **state)
+{
+    struct world *w = *state;
+    enum control_kind kind;
+    char *chain = strdup(at(w, "live/fullchain.pem")), *key = strdup(at(w, "live/privkey.pem"));
+    w->set.certificates[0] =
+        (struct settings_certificate){STR("mx.a.example"), str_c(chain), str_c(key)};
+    w->set.n_certificates = 1;
+    begin(w);
+    expect_pairs(w, ROLE_MX, "");
+    expect_pairs(w, ROLE_USER, "");
+    look(w);
+    (void)receive(w, ROLE_COURIER, &kind);
+    expect_nothing(w);
+    put(w, "live/fullchain.pem", w->a->cert_pem);
+    put(w, "live/privkey.pem", w->a->key_pem);
+    look(w);
+    look(w);
+    expect_pairs(w, ROLE_MX, "mx.a.example=a ");
+    expect_pairs(w, ROLE_USER, "mx.a.example=a ");
+    free(chain);
+    free(key);
+}
+
 /* ---- the parcel ---- */
 
 static void test_parcel(void **state)
@@ -519,6 +623,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_links, setup, teardown),
         cmocka_unit_test_setup_teardown(test_odd_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_authorities, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_dates, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_first_comes_late, setup, teardown),
         cmocka_unit_test_setup_teardown(test_parcel, setup, teardown),
         cmocka_unit_test_setup_teardown(test_in_the_sandbox, setup, teardown),
     };

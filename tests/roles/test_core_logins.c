@@ -1,5 +1,8 @@
 /* test_core_logins.c: logins at a live core: every proof, what they cost, who is refused before they
- * cost anything, and what is left of a password that was taken away. */
+ * cost anything, and what is left of a password that was taken away.
+ *
+ * How often something is hashed is counted here; how dear one hash is, is test_core_password's: this
+ * program is linked with cheap ones. */
 #include <pthread.h>
 #include <stdio.h>
 
@@ -8,12 +11,17 @@
 #include "proto/sasl/scram_keys.h"
 #include "roles/core/budgets.h"
 #include "roles/core/delays.h"
+#include "roles/core/known.h"
 #include "roles/core/password.h"
 #include "roles/core_fixture.h"
 
 #define ME      17u
 #define OTHER   18u
 #define SECRETS ((part_t){PART_SECRET, 0})
+
+/* In place of password_cost.c. As many iterations as RFC 7677 4 has at least: a client checks that. */
+const struct password_cost password_cost = {
+    .memory_kib = 64, .passes = 1, .lanes = 1, .iterations = 4096};
 
 static struct {
     struct core_fixture core;
@@ -83,7 +91,7 @@ static struct store_login by_password(const char *from, const char *name, const 
 
 static enum rc ask(const struct store_login *l)
 {
-    enum rc rc = store_remote_login2(t.user, l, &t.answer, &t.err);
+    enum rc rc = store_remote_login(t.user, l, &t.answer, &t.err);
     if (t.answer.session != NULL)
         store_close(t.answer.session);
     assert_true((rc == RC_OK) == (t.answer.session != NULL));
@@ -251,14 +259,15 @@ static void salts_tell_nothing(void **state)
 }
 
 /* A record of version 1, as earlier servers wrote them. */
-static void put_version_1(void)
+static void put_version_1_of(uint64_t account, const char *password)
 {
     struct password_record r;
     struct password p;
     struct buf b;
-    char key[] = "pw/\0\0\0\0\0\0\0\x11";
+    char key[] = "pw/\0\0\0\0\0\0\0";
+    key[10] = (char)account;
     password_init(&r, &t.core.env, (const uint8_t *)"0123456789abcdef");
-    assert_int_equal(password_make(&r, STR("old"), &p), RC_OK);
+    assert_int_equal(password_make(&r, str_c(password), &p), RC_OK);
     buf_init(&b, 128);
     buf_u8(&b, 1);
     buf_u32(&b, r.memory_kib);
@@ -270,19 +279,30 @@ static void put_version_1(void)
     buf_free(&b);
 }
 
+static void put_version_1(const char *password)
+{
+    put_version_1_of(ME, password);
+}
+
+/* It has SCRAM keys now, which are made after the answer. */
+static bool grown(const char *password)
+{
+    for (int i = 0; i < 5000; i++) {
+        if (try_scram("me@example.org", password, 256) == RC_OK)
+            return true;
+        usleep(1000);
+    }
+    return false;
+}
+
 static void a_record_of_version_1_grows_at_a_login(void **state)
 {
     (void)state;
-    put_version_1();
+    put_version_1("old");
     assert_int_equal(try_scram("me@example.org", "old", 256), RC_PERM);
     assert_int_equal(try(NULL, "me@example.org", "right"), RC_PERM);
     assert_int_equal(try(NULL, "me@example.org", "old"), RC_OK);
-    enum rc rc = RC_PERM; /* the keys are made after the answer */
-    for (int i = 0; i < 100 && rc != RC_OK; i++) {
-        usleep(20000);
-        rc = try_scram("me@example.org", "old", 256);
-    }
-    assert_int_equal(rc, RC_OK);
+    assert_true(grown("old"));
     assert_int_equal(try_scram("me@example.org", "old", 1), RC_OK);
     assert_int_equal(try(NULL, "me@example.org", "old"), RC_OK);
 }
@@ -291,18 +311,13 @@ static void a_record_of_version_1_grows_at_a_login(void **state)
 static void a_record_of_version_1_takes_another_password(void **state)
 {
     (void)state;
-    put_version_1();
+    put_version_1("old");
     assert_int_equal(
         store_remote_add_password(t.admin, ME, STR("phone"), STORE_USE_SEND, STR("other"), &t.err),
         RC_OK);
     assert_int_equal(try_scram("me@example.org", "other", 256), RC_OK);
     assert_int_equal(try(NULL, "me@example.org", "old"), RC_OK);
-    enum rc rc = RC_PERM;
-    for (int i = 0; i < 100 && rc != RC_OK; i++) {
-        usleep(20000);
-        rc = try_scram("me@example.org", "old", 256);
-    }
-    assert_int_equal(rc, RC_OK);
+    assert_true(grown("old"));
     assert_int_equal(try_scram("me@example.org", "other", 1), RC_OK);
 }
 
@@ -361,13 +376,13 @@ static void sessions_end_with_what_they_came_by(void **state)
     add_account("other@example.org", OTHER, "theirs");
     struct store_login o = by_password(NULL, "other@example.org", "theirs");
     o.use = STORE_USE_READ;
-    assert_int_equal(store_remote_login2(t.user, &o, &t.answer, &t.err), RC_OK);
+    assert_int_equal(store_remote_login(t.user, &o, &t.answer, &t.err), RC_OK);
     others = t.answer.session;
     for (int i = 0; i < 3; i++) {
         assert_int_equal(
             store_remote_add_password(t.admin, ME, STR("app"), STORE_USES_ALL, STR("app"), &t.err),
             RC_OK);
-        assert_int_equal(store_remote_login2(t.user, &l, &t.answer, &t.err), RC_OK);
+        assert_int_equal(store_remote_login(t.user, &l, &t.answer, &t.err), RC_OK);
         mine = t.answer.session;
         assert_true(session_lives(mine));
         if (i == 0)
@@ -503,6 +518,45 @@ static void a_change_of_passwords_is_seen_at_once(void **state)
     assert_int_equal(try(NULL, "me@example.org", "later"), RC_PERM);
 }
 
+/* A record of version 1 has no generation of its own: what was verified against one of them is good for
+ * that record alone. Two are put where the name's record is, one after the other, as when a name goes
+ * over to another account. */
+static void records_of_version_1_are_not_taken_for_each_other(void **state)
+{
+    (void)state;
+    uint64_t before;
+    put_version_1("old");
+    assert_int_equal(try(NULL, "me@example.org", "old"), RC_OK);
+    assert_int_equal(try(NULL, "me@example.org", "new"), RC_PERM);
+    assert_true(grown("old"));
+    put_version_1("old"); /* with another salt */
+    before = hashes();
+    assert_int_equal(try(NULL, "me@example.org", "old"), RC_OK);
+    assert_int_equal(hashes(), before + 1);
+    assert_true(grown("old"));
+    put_version_1("new");
+    assert_int_equal(try(NULL, "me@example.org", "old"), RC_PERM);
+    assert_int_equal(try(NULL, "me@example.org", "new"), RC_OK);
+}
+
+/* Wrong ones cost once, whether there is such a name or not: else the second try would tell. */
+static void a_wrong_password_costs_once_for_every_name(void **state)
+{
+    (void)state;
+    const char *names[] = {"me@example.org", "nobody@example.org", "old@example.org"};
+    add_account("old@example.org", OTHER, "x");
+    put_version_1_of(OTHER, "old");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        uint64_t before = hashes();
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(try("192.0.2.1", names[i], "wrong"), RC_PERM);
+        assert_int_equal(hashes(), before + 1);
+    }
+    /* and nothing of it is left when there is one */
+    add_account("nobody@example.org", 19, "wrong");
+    assert_int_equal(try("192.0.2.1", "nobody@example.org", "wrong"), RC_OK);
+}
+
 /* ---- budgets ---- */
 
 static void guesses_run_out_before_they_are_hashed(void **state)
@@ -532,6 +586,129 @@ static void guesses_run_out_before_they_are_hashed(void **state)
     assert_int_equal(t.answer.hold_ms, DELAYS_MOST_MS);
     assert_int_equal(try("127.0.0.1", "nobody@example.org", "x"), RC_PERM);
     assert_int_equal(t.answer.hold_ms, 0);
+}
+
+/* Whether this address has come to be noted for the account, which is after the answer. */
+static bool is_noted(const char *from)
+{
+    struct netaddr a;
+    char key[8 + 6 + BUDGETS_NETWORK_MAX] = "known/\0\0\0\0\0\0\0\x11",
+                     network[BUDGETS_NETWORK_MAX];
+    assert_true(netaddr_parse(str_c(from), &a));
+    str_t net = budgets_network(&a, network);
+    memcpy(key + 14, net.ptr, net.len);
+    for (int i = 0; i < 5000; i++) {
+        struct arena arena;
+        bool present;
+        str_t row;
+        arena_init(&arena, 4096);
+        assert_int_equal(
+            store_get1(t.core.engine, SECRETS, str_of(key, 14 + net.len), &arena, &present, &row),
+            STORE_OK);
+        uint32_t today = (uint32_t)(t.core.env.wall_ms(&t.core.env) / (24 * 3600 * 1000));
+        enum budgets_place place = known_place(present ? row : STR_NONE, &a, today);
+        arena_free(&arena);
+        if (place == BUDGETS_ADDRESS_KNOWN)
+            return true;
+        usleep(1000);
+    }
+    return false;
+}
+
+/* Guesses from fresh addresses of a network that the account knows; how many of them are hashed. */
+static int guess_nearby(const char *net, int first, int last)
+{
+    uint64_t before = hashes();
+    for (int i = first; i <= last; i++)
+        for (int k = 0; k < 3; k++) {
+            char from[32], guess[32];
+            snprintf(from, sizeof from, "%s%d", net, i);
+            snprintf(guess, sizeof guess, "guess %d of %d", k, i);
+            assert_true(try(from, "me@example.org", guess) != RC_OK);
+        }
+    return (int)(hashes() - before);
+}
+
+static void a_known_network_has_the_guesses_of_one(void **state)
+{
+    (void)state;
+    assert_int_equal(try("192.0.2.77", "me@example.org", "right"), RC_OK);
+    assert_true(is_noted("192.0.2.77"));
+    assert_int_equal(guess_nearby("192.0.2.", 100, 180), BUDGETS_NETWORK_BURST);
+    /* the right one too, from where it never came from: nothing is hashed for it */
+    uint64_t before = hashes();
+    assert_int_equal(try("192.0.2.200", "me@example.org", "right"), RC_TEMP);
+    assert_int_equal(hashes(), before);
+    assert_int_equal(try("192.0.2.200", "nobody@example.org", "right"), RC_TEMP);
+    assert_int_equal(hashes(), before);
+    /* at home, where others of this house have guessed as well */
+    assert_int_equal(try("192.0.2.77", "me@example.org", "mistyped"), RC_PERM);
+    assert_int_equal(try("192.0.2.77", "me@example.org", "right"), RC_OK);
+    /* and elsewhere */
+    assert_int_equal(try("192.0.3.1", "me@example.org", "right"), RC_OK);
+}
+
+/* A second place in a network that is known already is noted on the same day. */
+static void each_address_of_a_network_is_noted(void **state)
+{
+    (void)state;
+    const char *homes[] = {"192.0.2.77", "192.0.2.78", "2001:db8:0:101::1", "2001:db8:0:102::1"};
+    for (size_t i = 0; i < sizeof homes / sizeof *homes; i++) {
+        assert_int_equal(try(homes[i], "me@example.org", "right"), RC_OK);
+        assert_true(is_noted(homes[i]));
+    }
+    (void)guess_nearby("192.0.2.", 100, 180);
+    assert_int_equal(try("192.0.2.79", "me@example.org", "right"), RC_TEMP);
+    for (size_t i = 0; i < sizeof homes / sizeof *homes; i++)
+        assert_int_equal(try(homes[i], "me@example.org", "right"), RC_OK);
+}
+
+/* Proxies and we ourselves are everybody: never refused, however much fails there. */
+static void who_is_everybody_is_never_refused(void **state)
+{
+    (void)state;
+    assert_true(netaddr_parse_net(STR("203.0.113.0/28"), &t.settings.proxy_networks[0]));
+    assert_true(netaddr_parse_net(STR("203.0.113.16/28"), &t.settings.xclient_networks[0]));
+    assert_true(netaddr_parse_port(STR("203.0.113.32:587"), &t.settings.listen_submission[0]));
+    assert_true(netaddr_parse_port(STR("203.0.113.33:24"), &t.settings.listen_lmtp[0]));
+    t.settings.n_proxy_networks = t.settings.n_xclient_networks = 1;
+    t.settings.n_listen_submission = t.settings.n_listen_lmtp = 1;
+    core_server_settings(t.core.cs, &t.settings);
+    const struct {
+        const char *from;
+        enum rc rc;
+    } who[] = {{"203.0.113.5", RC_PERM},  {"203.0.113.20", RC_PERM}, {"203.0.113.32", RC_PERM},
+               {"203.0.113.33", RC_PERM}, {"198.51.100.9", RC_PERM}, {"127.0.0.2", RC_PERM},
+               {"::1", RC_PERM},          {"192.0.2.34", RC_TEMP}};
+    for (size_t i = 0; i < sizeof who / sizeof *who; i++) {
+        for (int k = 0; k < BUDGETS_ADDRESS_BURST; k++)
+            assert_int_equal(try(who[i].from, "nobody@example.org", "x"), RC_PERM);
+        assert_int_equal(try(who[i].from, "me@example.org", "x"), who[i].rc);
+        assert_int_equal(try(who[i].from, "me@example.org", "right"),
+                         who[i].rc == RC_PERM ? RC_OK : RC_TEMP);
+    }
+}
+
+/* Names that do not exist have the same budgets as others, and the same words. */
+static void budgets_tell_nobody_apart(void **state)
+{
+    (void)state;
+    const char *names[] = {"me@example.org", "nobody@example.org"};
+    int got[2] = {0};
+    char words[sizeof t.err.text];
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < BUDGETS_NAME_BURST + 10; i++) { /* of a botnet */
+            char from[32];
+            snprintf(from, sizeof from, "10.%d.%d.1", k, i);
+            got[k] += try(from, names[k], "x") == RC_PERM;
+        }
+        assert_int_equal(t.answer.hold_ms, DELAYS_MOST_MS);
+        if (k == 0)
+            memcpy(words, t.err.text, sizeof words);
+        assert_string_equal(t.err.text, words);
+    }
+    assert_int_equal(got[0], BUDGETS_NAME_BURST);
+    assert_int_equal(got[1], BUDGETS_NAME_BURST);
 }
 
 static void success_costs_no_budget(void **state)
@@ -654,7 +831,13 @@ int main(void)
         CASE(a_removed_account_leaves_nothing),
         CACHED(a_password_is_hashed_once_in_a_while),
         CACHED(a_change_of_passwords_is_seen_at_once),
+        CACHED(records_of_version_1_are_not_taken_for_each_other),
+        CACHED(a_wrong_password_costs_once_for_every_name),
         CASE(guesses_run_out_before_they_are_hashed),
+        CASE(a_known_network_has_the_guesses_of_one),
+        CASE(each_address_of_a_network_is_noted),
+        CASE(who_is_everybody_is_never_refused),
+        CASE(budgets_tell_nobody_apart),
         CASE(success_costs_no_budget),
         CASE(a_certificate_is_its_account),
         CASE(tokens_are_somebody_elses_matter),

@@ -5,6 +5,7 @@
 #include "proto/sasl/scram_keys.h"
 #include "roles/core/budgets.h"
 #include "roles/core/delays.h"
+#include "roles/core/known.h"
 #include "roles/core/password.h"
 #include "roles/core/verified.h"
 #include "roles/core_fixture.h"
@@ -149,9 +150,68 @@ static void records_are_kept(void **state)
     }
     b.ptr[11] = (char)0xff; /* asks for more memory than any record of ours */
     assert_false(password_decode(bytes, &again));
-    assert_int_equal(again.memory_kib, PASSWORD_MEMORY_KIB);
+    assert_int_equal(again.memory_kib, password_cost.memory_kib);
+    assert_int_equal(again.generation, 0);
     buf_free(&b);
     buf_free(&b2);
+}
+
+/* What is here is checked with the cost that the server has: OWASP's for argon2id, and at least RFC
+ * 7677 4's for SCRAM. */
+static void a_password_costs_what_it_must(void **state)
+{
+    (void)state;
+    struct env env = env_of();
+    struct password_record r;
+    password_init(&r, &env, salt);
+    assert_int_equal(r.memory_kib, 19 * 1024);
+    assert_int_equal(r.passes, 2);
+    assert_int_equal(r.lanes, 1);
+    assert_int_equal(r.iterations, 50000);
+    assert_false(password_decode(STR_NONE, &r)); /* and so much where there is none */
+    assert_int_equal(r.memory_kib, 19 * 1024);
+    assert_int_equal(r.passes, 2);
+    assert_int_equal(r.lanes, 1);
+    assert_int_equal(r.iterations, 50000);
+}
+
+static void encode_1(const struct password_record *r, struct buf *b)
+{
+    buf_init(b, 128);
+    buf_u8(b, 1);
+    buf_u32(b, r->memory_kib);
+    buf_u32(b, r->passes);
+    buf_u8(b, (uint8_t)r->lanes);
+    buf_add(b, str_of(r->salt, PASSWORD_SALT));
+    buf_add(b, str_of(r->entries[0].hash, PASSWORD_HASH));
+}
+
+/* What is kept of a login (verified.h) is kept for a generation: two records never share one. */
+static void a_record_without_a_generation_gets_one(void **state)
+{
+    (void)state;
+    struct env env = env_of();
+    struct password_record r, one, again, other;
+    struct buf b;
+    password_init(&r, &env, salt);
+    r.n = 1;
+    encode_1(&r, &b);
+    assert_true(password_decode(buf_str(&b), &one));
+    assert_true(password_decode(buf_str(&b), &again));
+    assert_int_not_equal(one.generation, 0);
+    assert_int_equal(one.generation, again.generation);
+    b.ptr[b.len - 1] ^= 1; /* another password */
+    assert_true(password_decode(buf_str(&b), &other));
+    assert_int_not_equal(other.generation, 0);
+    assert_int_not_equal(other.generation, one.generation);
+    buf_free(&b);
+    /* a record of version 2 as it was written with the generation of one of version 1 */
+    r.n = 0;
+    add(&r, "main", STORE_USES_ALL, "right");
+    r.generation = 0;
+    assert_true(password_decode(encode(&r, &b), &other));
+    assert_int_not_equal(other.generation, 0);
+    buf_free(&b);
 }
 
 static void version_1_is_read(void **state)
@@ -162,13 +222,7 @@ static void version_1_is_read(void **state)
     struct buf b;
     password_init(&r, &env, salt);
     add(&r, "main", STORE_USES_ALL, "right");
-    buf_init(&b, 128);
-    buf_u8(&b, 1);
-    buf_u32(&b, r.memory_kib);
-    buf_u32(&b, r.passes);
-    buf_u8(&b, (uint8_t)r.lanes);
-    buf_add(&b, str_of(r.salt, PASSWORD_SALT));
-    buf_add(&b, str_of(r.entries[0].hash, PASSWORD_HASH));
+    encode_1(&r, &b);
     assert_true(password_decode(buf_str(&b), &old));
     assert_int_equal(check(&old, STR("right"), STORE_USE_SEND), 0);
     assert_string_equal(old.entries[0].name, "main");
@@ -291,24 +345,160 @@ static void the_owner_is_never_locked_out(void **state)
     }
     assert_int_equal(n, BUDGETS_NAME_BURST);
     for (int i = 1; i < 255; i++) {
-        char from[32];
+        char from[32], name[32];
         snprintf(from, sizeof from, "192.0.2.%d", i);
-        take_all(&b, by(from, "somebody"), t, &which);
+        snprintf(name, sizeof name, "somebody %d", i);
+        take_all(&b, by(from, name), t, &which);
     }
     assert_false(budgets_take(&b, &owner, t, &which)); /* from where nobody knows them: later */
     assert_false(budgets_take(&b, &abroad, t, &which));
-    owner.known = true;
     owner.account = 17;
-    /* the neighbour tries this account too, from the network it is known from */
-    struct budgets_try neighbour = owner;
-    neighbour.from = addr("192.0.2.78");
-    assert_int_equal(take_all(&b, neighbour, t, &which), BUDGETS_KNOWN_BURST);
+    owner.place =
+        BUDGETS_NETWORK_KNOWN; /* from an address they never had: the network is used up */
+    assert_false(budgets_take(&b, &owner, t, &which));
+    assert_int_equal(which, BUDGET_NETWORK);
+    owner.place = BUDGETS_ADDRESS_KNOWN;
     for (int i = 0; i < 1000; i++) {
         assert_true(budgets_take(&b, &owner, t, &which));
         budgets_give_back(&b, &owner, t);
     }
     assert_int_equal(take_all(&b, owner, t, &which), BUDGETS_KNOWN_BURST);
     assert_int_equal(take_all(&b, owner, t + BUDGETS_KNOWN_EVERY_MS, &which), 1);
+}
+
+/* The neighbours of somebody's only home try that account, and no other, from each of their addresses:
+ * together they have the guesses of one network, and the home is open all the while. */
+static void a_known_network_is_no_free_pass(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *home, *elsewhere;
+        size_t byte; /* which address of the network */
+    } nets[] = {{"192.0.2.77", "192.0.3.1", 3}, {"2001:db8:1:24d::5", "2001:db8:1:300::1", 7}};
+    static struct budgets b;
+    enum budget which = BUDGET_KNOWN;
+    const int64_t t = 1000000;
+    for (size_t k = 0; k < sizeof nets / sizeof *nets; k++) {
+        b = (struct budgets){.key = "0123456789abcde"};
+        struct budgets_try owner = by(nets[k].home, "me"), other = owner;
+        owner.account = 17;
+        owner.place = BUDGETS_ADDRESS_KNOWN;
+        int n = 0, first = 0;
+        for (int i = 0; i < 256; i++) {
+            other = owner;
+            other.from.bytes[nets[k].byte] = (uint8_t)i;
+            other.place = BUDGETS_NETWORK_KNOWN;
+            if (budgets_address(&other.from) == budgets_address(&owner.from))
+                continue;
+            int got = take_all(&b, other, t, &which);
+            first = i == 0 ? got : first;
+            n += got;
+        }
+        assert_int_equal(first, BUDGETS_KNOWN_BURST); /* of one address */
+        assert_int_equal(n, BUDGETS_NETWORK_BURST);
+        assert_int_equal(which, BUDGET_NETWORK);
+        /* what a success gives back, and time, is all that lets them on */
+        assert_int_equal(take_all(&b, other, t + BUDGETS_NETWORK_EVERY_MS, &which), 1);
+        other = by(nets[k].elsewhere, "me");
+        assert_true(budgets_take(&b, &other, t, &which));
+        /* the owner at home, who mistypes as well */
+        assert_int_equal(take_all(&b, owner, t, &which), BUDGETS_KNOWN_BURST);
+        assert_int_equal(which, BUDGET_KNOWN);
+        assert_int_equal(take_all(&b, owner, t + BUDGETS_KNOWN_EVERY_MS, &which), 1);
+    }
+}
+
+static void a_known_network_gives_back_what_it_took(void **state)
+{
+    (void)state;
+    static struct budgets b;
+    enum budget which;
+    struct budgets_try t = by("192.0.2.1", "me");
+    t.account = 17;
+    t.place = BUDGETS_NETWORK_KNOWN;
+    b = (struct budgets){.key = "0123456789abcde"};
+    for (int i = 0; i < 2 * BUDGETS_NETWORK_BURST; i++) {
+        assert_true(budgets_take(&b, &t, 1000000, &which));
+        budgets_give_back(&b, &t, 1000000);
+    }
+}
+
+/* ---- where an account has logged in from ---- */
+
+static enum budgets_place place(const struct buf *row, const char *from, uint32_t today)
+{
+    struct netaddr a = addr(from);
+    return known_place(buf_str(row), &a, today);
+}
+
+static void note(struct buf *row, const char *from, uint32_t today)
+{
+    struct buf next;
+    struct netaddr a = addr(from);
+    buf_init(&next, KNOWN_ROW_MAX);
+    assert_true(known_note(buf_str(row), &a, today, &next));
+    buf_free(row);
+    *row = next;
+}
+
+static void addresses_are_known_one_by_one(void **state)
+{
+    (void)state;
+    struct buf row;
+    char from[32];
+    buf_init(&row, KNOWN_ROW_MAX);
+    assert_int_equal(place(&row, "192.0.2.1", 100), BUDGETS_STRANGE);
+    note(&row, "192.0.2.1", 100);
+    note(&row, "192.0.2.2", 150);
+    assert_int_equal(known_last_day(buf_str(&row)), 150);
+    assert_int_equal(place(&row, "192.0.2.1", 150), BUDGETS_ADDRESS_KNOWN);
+    assert_int_equal(place(&row, "192.0.2.2", 150), BUDGETS_ADDRESS_KNOWN);
+    assert_int_equal(place(&row, "192.0.2.3", 150), BUDGETS_NETWORK_KNOWN);
+    /* each for its time, and the network for that of the last */
+    assert_int_equal(place(&row, "192.0.2.1", 100 + KNOWN_DAYS), BUDGETS_ADDRESS_KNOWN);
+    assert_int_equal(place(&row, "192.0.2.1", 101 + KNOWN_DAYS), BUDGETS_NETWORK_KNOWN);
+    assert_int_equal(place(&row, "192.0.2.1", 151 + KNOWN_DAYS), BUDGETS_STRANGE);
+    /* one place each, however often */
+    size_t len = row.len;
+    note(&row, "192.0.2.1", 151);
+    assert_int_equal(row.len, len);
+    assert_int_equal(place(&row, "192.0.2.1", 101 + KNOWN_DAYS), BUDGETS_ADDRESS_KNOWN);
+    /* what is too old goes */
+    note(&row, "192.0.2.3", 150 + KNOWN_DAYS + 1);
+    assert_int_equal(row.len, len);
+    buf_free(&row);
+    /* room for so many: the oldest goes */
+    for (int i = 0; i <= KNOWN_ADDRESSES; i++) {
+        snprintf(from, sizeof from, "2001:db8:0:1%02x::1", (unsigned)i);
+        note(&row, from, 100 + (uint32_t)i);
+    }
+    assert_int_equal(row.len, KNOWN_ROW_MAX);
+    assert_int_equal(place(&row, "2001:db8:0:100::1", 110), BUDGETS_NETWORK_KNOWN);
+    assert_int_equal(place(&row, "2001:db8:0:101::2", 110), BUDGETS_ADDRESS_KNOWN);
+    assert_int_equal(place(&row, from, 110), BUDGETS_ADDRESS_KNOWN);
+    buf_free(&row);
+}
+
+static void rows_of_earlier_servers_know_the_network(void **state)
+{
+    (void)state;
+    struct buf row;
+    buf_init(&row, KNOWN_ROW_MAX);
+    buf_u32(&row, 100);
+    assert_int_equal(place(&row, "192.0.2.1", 110), BUDGETS_NETWORK_KNOWN);
+    note(&row, "192.0.2.1", 110);
+    assert_int_equal(place(&row, "192.0.2.1", 110), BUDGETS_ADDRESS_KNOWN);
+    for (size_t len = 0; len <= row.len; len++) { /* cut anywhere: nobody, or what it had before */
+        struct buf part = {.ptr = row.ptr, .len = len};
+        assert_int_equal(place(&part, "192.0.2.1", 110), len == row.len ? BUDGETS_ADDRESS_KNOWN
+                                                         : len == 4     ? BUDGETS_NETWORK_KNOWN
+                                                                        : BUDGETS_STRANGE);
+    }
+    row.len--; /* a damaged one is written anew */
+    note(&row, "192.0.2.2", 110);
+    assert_int_equal(place(&row, "192.0.2.2", 110), BUDGETS_ADDRESS_KNOWN);
+    assert_int_equal(place(&row, "192.0.2.1", 110), BUDGETS_NETWORK_KNOWN);
+    buf_free(&row);
 }
 
 /* Somebody with a thousand networks empties no bucket by filling the tables. */
@@ -356,6 +546,12 @@ static void one_ipv6_customer_is_one(void **state)
     assert_int_equal(delays_failed(&d, &a, 0), 2000);
     assert_int_equal(delays_failed(&d, &b, 0), 4000);
     assert_int_equal(delays_failed(&d, &c, 0), 2000);
+    /* an IPv4 address, however it is written, is not one customer of the IPv6 network ::/64 */
+    struct netaddr v4 = addr("192.0.2.1"), mapped = addr("::ffff:192.0.2.1"),
+                   other = addr("::ffff:192.0.2.2");
+    assert_int_equal(delays_failed(&d, &v4, 0), 2000);
+    assert_int_equal(delays_failed(&d, &mapped, 0), 4000);
+    assert_int_equal(delays_failed(&d, &other, 0), 2000);
 }
 
 static void the_owner_is_never_held_back(void **state)
@@ -377,10 +573,16 @@ int main(void)
         cmocka_unit_test(scram_finds_the_same),
         cmocka_unit_test(records_are_kept),
         cmocka_unit_test(version_1_is_read),
+        cmocka_unit_test(a_record_without_a_generation_gets_one),
+        cmocka_unit_test(a_password_costs_what_it_must),
         cmocka_unit_test(what_was_verified_is_for_a_while),
         cmocka_unit_test(budgets_are_used_up_and_come_back),
         cmocka_unit_test(a_network_is_more_than_its_addresses),
         cmocka_unit_test(the_owner_is_never_locked_out),
+        cmocka_unit_test(a_known_network_is_no_free_pass),
+        cmocka_unit_test(a_known_network_gives_back_what_it_took),
+        cmocka_unit_test(addresses_are_known_one_by_one),
+        cmocka_unit_test(rows_of_earlier_servers_know_the_network),
         cmocka_unit_test(a_full_bucket_stays_in_a_flood),
         cmocka_unit_test(delays_grow_and_are_forgotten),
         cmocka_unit_test(one_ipv6_customer_is_one),

@@ -212,7 +212,7 @@ static struct store *column_store(struct core_fixture *f, int column, struct sto
     core_add_account(f, admin, "me@example.org", ACCOUNT, "right");
     store_close(admin);
     *base = core_store(f, permissions_of(ROLE_USER));
-    assert_int_equal(store_remote_login2(*base, &login, &answer, &err), RC_OK);
+    assert_int_equal(store_remote_login(*base, &login, &answer, &err), RC_OK);
     assert_int_equal(answer.account, ACCOUNT);
     assert_string_equal(answer.address, "me@example.org");
     assert_string_equal(answer.password_name, "main");

@@ -295,6 +295,147 @@ static void waits_told(void **state)
     arena_free(&a);
 }
 
+static void retry(str_t domain)
+{
+    struct queue_filter f = {.domain = domain};
+    size_t n;
+    assert_int_equal(queue_change(&w.fe.env, STR("us.test"), &f, QUEUE_RETRY, &n), STORE_OK);
+    assert_int_equal(n, 1);
+}
+
+/* A domain that comes to a host which was found to be down is not tried there; why is known of it
+ * too. */
+static void site_waits(void **state)
+{
+    (void)state;
+    struct arena a;
+    struct queue_wait first, wait;
+    struct queue_story s;
+    bool found;
+    struct queue_in_rcpt p = {.address = STR("x@p.test"), .domain = STR("p.test")},
+                         q = {.address = STR("y@q.test"), .domain = STR("q.test")};
+    struct queue_message m = {.reverse_path = STR("a@us.test")};
+    arena_init(&a, 1 << 20);
+    set_table(TABLE_TRANSPORT, STR("p.test"), "smtp down.test");
+    set_table(TABLE_TRANSPORT, STR("q.test"), "smtp down.test");
+    w.down = true;
+    send(&m, &p, 1);
+    world_now();
+    uint64_t steps = w.steps;
+    queue_id_t id = send(&m, &q, 1);
+    world_now();
+    assert_int_equal(w.steps, steps);
+    assert_int_equal(queue_story_read(w.fe.env.store, id, &a, &s), STORE_OK);
+    assert_true(s.ndeliveries == 1 && s.deliveries[0].attempts == 0 && s.nevents == 0);
+    struct queue_in_rcpt other = to_one("z@one.test"); /* why goes lazily: with a durable batch */
+    send(&m, &other, 1);
+    world_now();
+    assert_int_equal(queue_wait_read(&w.fe.env, STR("p.test"), &a, &found, &first), STORE_OK);
+    assert_int_equal(queue_wait_read(&w.fe.env, STR("q.test"), &a, &found, &wait), STORE_OK);
+    assert_true(found && str_contains(wait.reason, STR("connection refused")));
+    assert_true(str_eq(wait.reason, first.reason) && str_eq(wait.site, STR("down.test")));
+    assert_int_equal(wait.until_ms, first.until_ms);
+    /* one that the operator wants to be tried is tried */
+    struct queue_in_rcpt held = {.address = STR("v@r.test"), .domain = STR("r.test"), .hold = true};
+    set_table(TABLE_TRANSPORT, STR("r.test"), "smtp down.test");
+    send(&m, &held, 1);
+    world_now();
+    steps = w.steps;
+    struct queue_filter of_r = {.domain = STR("r.test")};
+    size_t n;
+    assert_int_equal(queue_change(&w.fe.env, STR("us.test"), &of_r, QUEUE_RELEASE, &n), STORE_OK);
+    world_now();
+    assert_int_equal(w.steps, steps + 1);
+    w.down = false; /* nobody knows yet */
+    send(&m, &q, 1);
+    world_now();
+    assert_int_equal(world_got("y@q.test", NULL), 0);
+    struct queue_filter f = {.by_id = true, .id = id};
+    assert_int_equal(queue_change(&w.fe.env, STR("us.test"), &f, QUEUE_RETRY, &n), STORE_OK);
+    world_now();
+    assert_int_equal(world_got("y@q.test", NULL), 2); /* and who waited behind it */
+    arena_free(&a);
+}
+
+static unsigned at_dot;
+
+static void retry_at_dot(void)
+{
+    if (at_dot++ == 0)
+        retry(STR("drop.test"));
+}
+
+/* Asked for while it is under way, and that fails: once more, at once. */
+static void retried_meanwhile(void **state)
+{
+    (void)state;
+    struct arena a;
+    struct queue_story s;
+    struct queue_in_rcpt r = {.address = STR("x@drop.test"), .domain = STR("drop.test")};
+    struct queue_message m = {.reverse_path = STR("a@us.test")};
+    arena_init(&a, 1 << 20);
+    at_dot = 0;
+    w.at_dot = retry_at_dot;
+    queue_id_t id = send(&m, &r, 1);
+    world_now();
+    assert_int_equal(at_dot, 2);
+    assert_int_equal(queue_story_read(w.fe.env.store, id, &a, &s), STORE_OK);
+    assert_true(s.ndeliveries == 1 && s.deliveries[0].attempts == 2 && !s.deliveries[0].asked);
+    assert_true(s.deliveries[0].next_ms > w.fe.wall + MINUTE);
+    retry(STR("drop.test")); /* in the same millisecond as its attempt */
+    world_now();
+    assert_int_equal(at_dot, 3);
+    arena_free(&a);
+}
+
+/* What is asked for by hand is tried though its address is known not to exist. */
+static void retried_suppressed(void **state)
+{
+    (void)state;
+    struct queue_in_rcpt r = to_one("bad@one.test");
+    struct queue_message m = {.reverse_path = STR("a@us.test")};
+    send(&m, &r, 1);
+    world_now();
+    assert_int_equal(world_rows("s/"), 1);
+    set_table(TABLE_SUSPEND, STR("one.test"), "why");
+    send(&m, &r, 1);
+    world_now();
+    retry(STR("one.test"));
+    set_table(TABLE_SUSPEND, STR("one.test"), NULL);
+    uint64_t steps = w.steps;
+    world_now();
+    assert_true(w.steps > steps);
+    assert_int_equal(world_mailbox(1, NULL, "suppressed since"), 0);
+}
+
+/* DELIVERBY after the wall clock jumped ahead: not believed at once. */
+static void late_by_the_clock(void **state)
+{
+    (void)state;
+    struct queue_in_rcpt r = {.address = STR("x@down.test"), .domain = STR("down.test")};
+    struct queue_message m = {.reverse_path = STR("a@us.test"),
+                              .by = QUEUE_BY_RETURN,
+                              .deliver_by_ms = w.fe.wall + 3 * HOUR};
+    w.down = true;
+    send(&m, &r, 1);
+    world_now();
+    w.fe.wall += 5 * HOUR;
+    pass(5 * MINUTE);
+    assert_int_equal(world_mailbox(1, NULL, "5.4.7"), 0);
+    pass(3 * HOUR);
+    assert_int_equal(world_mailbox(1, NULL, "5.4.7"), 1);
+    assert_int_equal(world_mailbox(1, NULL, "\r\nDeliver-By-Date: "), 1);
+    /* and back: what came up by the other clock waits on */
+    m.deliver_by_ms = w.fe.wall + HOUR;
+    send(&m, &r, 1);
+    world_now();
+    w.fe.wall -= 2 * HOUR;
+    pass(2 * HOUR);
+    assert_int_equal(world_mailbox(1, NULL, "5.4.7"), 1);
+    pass(HOUR + 2 * MINUTE);
+    assert_int_equal(world_mailbox(1, NULL, "5.4.7"), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +447,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(limited, setup, teardown),
         cmocka_unit_test_setup_teardown(asked_for, setup, teardown),
         cmocka_unit_test_setup_teardown(waits_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(site_waits, setup, teardown),
+        cmocka_unit_test_setup_teardown(retried_meanwhile, setup, teardown),
+        cmocka_unit_test_setup_teardown(retried_suppressed, setup, teardown),
+        cmocka_unit_test_setup_teardown(late_by_the_clock, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

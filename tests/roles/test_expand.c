@@ -61,6 +61,20 @@ static void ours(void **state)
     assert_int_equal(x.v[1].kind, LEAF_UNKNOWN);
 }
 
+/* An alias all of whose addresses are there by another recipient is no loop. */
+static void twice(void **state)
+{
+    (void)state;
+    struct expansion x = {0};
+    add(&x, "all@bücher.example");
+    add(&x, "ALL@bücher.example");
+    add(&x, "anna@bücher.example");
+    add(&x, "all+detail@bücher.example");
+    assert_int_equal(x.n, 2);
+    assert_int_equal(x.v[0].kind, LEAF_REMOTE);
+    assert_int_equal(x.v[1].kind, LEAF_ACCOUNT);
+}
+
 static void elsewhere(void **state)
 {
     (void)state;
@@ -92,6 +106,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(ours, setup, teardown),
+        cmocka_unit_test_setup_teardown(twice, setup, teardown),
         cmocka_unit_test_setup_teardown(elsewhere, setup, teardown),
         cmocka_unit_test_setup_teardown(no_domain, setup, teardown),
     };

@@ -108,6 +108,10 @@ static void test_auto_submitted(void **state)
         {"AUTO-SUBMITTED: auto-notified (by me)", true},
         {"Auto-Submitted: NO\r\n\r\n", false},
         {"Auto-Submitted: no (really); x=auto\r\n\r\n", false},
+        {"Auto-Submitted: (by (a) \\) program; x) auto-replied\r\n\r\n", true},
+        {"Auto-Submitted: (auto-replied) no\r\n\r\n", false},
+        {"Auto-Submitted: (auto-replied\r\n\r\n", false},
+        {"Auto-Submitted: no; x=(auto\r\n\r\n", false},
         {"Auto-Submitted:\r\n\r\n", false},
         {"Auto-Submitte: yes\r\n\r\nAuto-Submitted: in the body\r\n", false},
     };

@@ -7,8 +7,11 @@
 
 #include <cmocka.h>
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "roles/log.h"
@@ -676,14 +679,18 @@ static void test_xclient(void **state)
     expect_prefix(rcpt(w, "<x@away.example>"), "250"); /* still a friend */
     dial(w, &w->mx.smtp, STRANGER);
     assert_non_null(strstr(w->said, "250-XCLIENT"));
-    expect_prefix(say(w, "XCLIENT ADDR=127.0.0.1 HELO=filtered.example LOGIN=anna\r\n"), "220 ");
+    expect_prefix(say(w, "XCLIENT ADDR=127.0.0.1 LOGIN=anna\r\n"), "501 5.5.4");
+    expect_prefix(say(w, "XCLIENT ADDR=192.0.2.9 NAME=another.example\r\n"), "220 ");
+    expect_prefix(say(w, "XCLIENT ADDR=127.0.0.1 NAME=named.example HELO=filtered.example\r\n"),
+                  "220 ");
     say(w, "EHLO filter.example\r\n");
     expect_prefix(rcpt(w, "<x@away.example>"), "250");
     expect_prefix(say(w, "RCPT TO:<anna@example.test>\r\n"), "250");
     say(w, "DATA\r\n");
     expect_prefix(say(w, "x\r\n.\r\n"), "250");
     only_message(w, &m, &content);
-    assert_true(str_starts(content, STR("Received: from filtered.example ([127.0.0.1])")));
+    assert_true(
+        str_starts(content, STR("Received: from filtered.example (named.example [127.0.0.1])")));
     assert_int_equal(m.account, 0);
     dial(w, &w->mx.smtp, STRANGER);
     expect_prefix(say(w, "XCLIENT ADDR=203.0.113.99 PORT=99\r\n"), "220 ");
@@ -739,7 +746,7 @@ static void test_vrfy(void **state)
 static void test_memory(void **state)
 {
     struct world *w = *state;
-    w->settings.stress_memory_bytes = 8ull * STORE_CHUNK; /* two */
+    w->settings.stress_memory_bytes = 16ull * STORE_CHUNK; /* two */
     dial(w, &w->mx.smtp, STRANGER);
     atomic_store(&w->mx.common.contents, 2);
     expect_prefix(rcpt(w, "<anna@example.test>"), "250");
@@ -785,6 +792,198 @@ static void test_tarpit(void **state)
     assert_true(smtp_in_ops.finished(w->session));
 }
 
+/* ---- stress ---- */
+
+enum { CROWD = 4, ROOM = 5 }; /* four fifths: stress; two fifths: none */
+
+struct crowd { /* a server that so many are connected to, and say nothing */
+    struct server *server;
+    int fd[CROWD];
+};
+
+static void *mute_open(void *user, const struct netaddr *peer, const struct netaddr *local,
+                       int64_t now_ms)
+{
+    (void)peer;
+    (void)local;
+    (void)now_ms;
+    return user;
+}
+static size_t mute_input(void *session, str_t bytes, int64_t now_ms)
+{
+    (void)session;
+    (void)now_ms;
+    return bytes.len;
+}
+static void mute_nothing(void *session, int64_t now_ms)
+{
+    (void)session;
+    (void)now_ms;
+}
+static str_t mute_output(void *session)
+{
+    (void)session;
+    return STR_NONE;
+}
+static void mute_sent(void *session, size_t n)
+{
+    (void)session;
+    (void)n;
+}
+static bool mute_more(void *session, int64_t now_ms)
+{
+    mute_nothing(session, now_ms);
+    return false;
+}
+static bool mute_finished(void *session)
+{
+    (void)session;
+    return false;
+}
+static int64_t mute_deadline(void *session)
+{
+    (void)session;
+    return INT64_MAX;
+}
+static void mute_close(void *session)
+{
+    (void)session;
+}
+static const struct server_session_ops mute = {
+    .open = mute_open,
+    .input = mute_input,
+    .eof = mute_nothing,
+    .output = mute_output,
+    .sent = mute_sent,
+    .more = mute_more,
+    .finished = mute_finished,
+    .deadline_ms = mute_deadline,
+    .expire = mute_nothing,
+    .close = mute_close,
+};
+
+static void crowd_come(struct world *w, struct crowd *c)
+{
+    const struct server_limits limits = {
+        .workers_max = 2,
+        .connections_max = ROOM,
+        .per_address_max = ROOM,
+        .refuse_text = "421\r\n",
+        .output_stall_ms = 60000,
+    };
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    c->server = server_new(&mute, w, &limits);
+    assert_non_null(c->server);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at) | listen(fd, CROWD), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    assert_true(server_listen(c->server, fd, NULL));
+    for (size_t i = 0; i < CROWD; i++) {
+        c->fd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(c->fd[i], (struct sockaddr *)&at, sizeof at), 0);
+    }
+    while (!server_stressed(c->server))
+        usleep(1000);
+    w->mx.common.server = c->server;
+}
+
+static void crowd_leaves(struct crowd *c, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        close(c->fd[i]);
+        c->fd[i] = -1;
+    }
+    while (server_stressed(c->server))
+        usleep(1000);
+}
+
+static void crowd_ends(struct world *w, struct crowd *c)
+{
+    hang_up(w);
+    w->mx.common.server = NULL;
+    for (size_t i = 0; i < CROWD; i++)
+        if (c->fd[i] >= 0)
+            close(c->fd[i]);
+    server_stop(c->server);
+    server_free(c->server);
+}
+
+static int64_t patience(struct world *w)
+{
+    return smtp_in_ops.deadline_ms(w->session) - w->now_ms;
+}
+
+/* Strangers have ten seconds and one error; who may relay has what everybody has in better times. */
+static void test_stress(void **state)
+{
+    struct world *w = *state;
+    struct crowd c;
+    int64_t usual = (int64_t)w->settings.idle_s * 1000;
+    dial(w, &w->mx.smtp, STRANGER);
+    assert_int_equal(patience(w), usual);
+    crowd_come(w, &c);
+    /* One that is parked already is asked when its time is over: sooner than it was told. */
+    assert_int_equal(patience(w), 10000);
+    w->now_ms += 10000;
+    w->said[0] = '\0';
+    smtp_in_ops.expire(w->session, w->now_ms);
+    take_output(w);
+    expect_prefix(w->said, "421 4.4.2 ");
+    assert_true(smtp_in_ops.finished(w->session));
+
+    dial(w, &w->mx.smtp, STRANGER);
+    assert_int_equal(patience(w), 10000);
+    expect_prefix(say(w, "NOOP\r\n"), "250 ");
+    say(w, "FOO\r\n");
+    assert_non_null(strstr(w->said, "421 4.7.0"));
+    assert_true(smtp_in_ops.finished(w->session));
+
+    dial(w, &w->mx.smtp, FRIEND);
+    assert_int_equal(patience(w), usual);
+    expect_prefix(say(w, "FOO\r\n"), "500 ");
+    assert_false(smtp_in_ops.finished(w->session));
+
+    crowd_leaves(&c, 2);
+    dial(w, &w->mx.smtp, STRANGER);
+    assert_int_equal(patience(w), usual);
+    expect_prefix(say(w, "FOO\r\n"), "500 ");
+    assert_false(smtp_in_ops.finished(w->session));
+    crowd_ends(w, &c);
+}
+
+/* A long message under way keeps no more than it needs, and comes through whole. */
+static void test_stress_content(void **state)
+{
+    struct world *w = *state;
+    struct crowd c;
+    struct queue_message m;
+    struct store_page page;
+    char line[1002];
+    memset(line, 'x', sizeof line);
+    memcpy(line + 998, "\r\n", 3);
+    w->settings.message_size_max = 10 * STORE_CHUNK;
+    smtp_service_init(&w->mx.smtp, SMTP_IN_MX, &w->mx.common, NULL);
+    crowd_come(w, &c);
+    dial(w, &w->mx.smtp, STRANGER);
+    expect_prefix(rcpt(w, "<anna@example.test>"), "250");
+    expect_prefix(say(w, "DATA\r\n"), "354 ");
+    for (size_t i = 0; i < 3 * STORE_CHUNK / 1000; i++)
+        assert_string_equal(say(w, line), "");
+    expect_prefix(say(w, ".\r\n"), "250 2.0.0");
+    rows_of(w, "m/", &page);
+    assert_int_equal(page.n, 1);
+    queue_id_t id;
+    assert_true(queue_key_id(page.rows[0].key, &id) &&
+                queue_message_decode(page.rows[0].value, id, &w->arena, &m));
+    assert_true(m.size > 3 * STORE_CHUNK / 1000 * 1000 && m.chunks == 3);
+    rows_of(w, "c/", &page);
+    assert_int_equal(page.n, 3);
+    assert_true(page.rows[0].value.len == STORE_CHUNK && page.rows[1].value.len == STORE_CHUNK);
+    assert_int_equal(page.rows[2].value.len, m.size - 2 * STORE_CHUNK);
+    crowd_ends(w, &c);
+}
+
 static void test_stop(void **state)
 {
     struct world *w = *state;
@@ -825,6 +1024,8 @@ int main(void)
         T(test_memory),
         T(test_no_auth),
         T(test_tarpit),
+        T(test_stress),
+        T(test_stress_content),
         T(test_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

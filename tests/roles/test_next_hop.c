@@ -354,8 +354,11 @@ static void test_limits(void **state)
     assert_true(str_eq(buf_str(&tp.connects), STR("1.1.1.1 ")));
     for (int i = 0; i < 5; i++)
         assert_int_equal(v[i].rc, RC_OK);
-    send("250-x\r\n250 LIMITS RCPTMAX=2 MAILMAX=2\r\n", &m, &d, v);
+    send("250-x\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=2 MAILMAX=2\r\n", &m, &d, v);
     assert_true(str_eq(buf_str(&tp.connects), STR("1.1.1.1 1.1.1.1 ")));
+    /* two transactions, and the session is ended in order before the next begins */
+    assert_true(heard("\r\nMAIL FROM:<s@us.test>\r\nRCPT TO:<r2@x.test>\r\nRCPT "
+                      "TO:<r3@x.test>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\nQUIT\r\nEHLO"));
     for (int i = 0; i < 5; i++)
         assert_int_equal(v[i].rc, RC_OK);
 }
@@ -415,6 +418,67 @@ static void test_conversion(void **state)
     assert_true(v.rc == RC_OK && heard("YQ1iDQo=") && !heard("BODY="));
 }
 
+/* Octets between the end of the transaction's DATA and the dot: none was stuffed. */
+static uint64_t sent_size(void)
+{
+    size_t from = 0, to = 0;
+    str_t all = buf_str(&tp.plain);
+    for (size_t i = 0; i + 6 <= all.len; i++)
+        if (memcmp(all.ptr + i, "DATA\r\n", 6) == 0)
+            from = i + 6;
+    for (size_t i = from; i + 5 <= all.len && to == 0; i++)
+        if (memcmp(all.ptr + i, "\r\n.\r\n", 5) == 0)
+            to = i + 2;
+    assert_true(from > 0 && to > from);
+    return to - from;
+}
+
+/* RFC 1870 6: SIZE= is what is sent, not what is stored; and what fits only as it is stored is
+ * refused here, for good, before it is sent. */
+static void test_size_of_what_is_sent(void **state)
+{
+    struct queue_rcpt to = {.address = STR("a@x.test")};
+    struct queue_delivery d = {.rcpt = &to, .nrcpt = 1};
+    struct attempt_verdict v;
+    static const struct {
+        const char *type, *body;
+    } cases[] = {
+        {"text/plain", "gr\xc3\xbc\xc3\x9f dich, und noch einmal gr\xc3\xbc\xc3\x9f dich; das ist "
+                       "mehr als eine Zeile in quoted-printable \r\n"},
+        {"application/octet-stream",
+         "\xff\xfe\xfd and so on, for more than one line of base64, which "
+         "has 57 octets of this in 76\r\nand a line\r\n"},
+        {"text/plain", "nothing in it\r\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[600], line[64], limit[64];
+        snprintf(text, sizeof text,
+                 "MIME-Version: 1.0\r\nContent-Type: %s\r\nContent-Transfer-Encoding: "
+                 "8bit\r\n\r\n%s",
+                 cases[i].type, cases[i].body);
+        content = text;
+        struct queue_message m = {
+            .reverse_path = STR("s@us.test"), .chunks = 1, .body_8bit = true, .size = strlen(text)};
+        send("250-x\r\n250-8BITMIME\r\n250 SIZE 1000\r\n", &m, &d, &v);
+        snprintf(line, sizeof line, " SIZE=%zu BODY=8BITMIME\r\n", strlen(text));
+        assert_true(v.rc == RC_OK && heard(line) && sent_size() == strlen(text));
+        send("250-x\r\n250 SIZE 1000\r\n", &m, &d, &v);
+        uint64_t size = sent_size();
+        assert_int_equal(size > strlen(text), i < 2);
+        snprintf(line, sizeof line, "<s@us.test> SIZE=%llu\r\n", (unsigned long long)size);
+        assert_true(v.rc == RC_OK && heard(line));
+        snprintf(limit, sizeof limit, "250-x\r\n250 SIZE %llu\r\n", (unsigned long long)size);
+        send(limit, &m, &d, &v);
+        assert_int_equal(v.rc, RC_OK);
+        snprintf(limit, sizeof limit, "250-x\r\n250 SIZE %llu\r\n", (unsigned long long)size - 1);
+        send(limit, &m, &d, &v);
+        assert_int_equal(v.rc, RC_PERM);
+        assert_string_equal(v.status, "5.3.4");
+        assert_false(heard("MAIL"));
+    }
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
@@ -425,7 +489,7 @@ int main(void)
         TEST(test_sources),    TEST(test_pool_spreads),
         TEST(test_reports),    TEST(test_deadline),
         TEST(test_limits),     TEST(test_limits_and_down),
-        TEST(test_conversion),
+        TEST(test_conversion), TEST(test_size_of_what_is_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

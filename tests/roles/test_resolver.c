@@ -481,8 +481,9 @@ static void test_unproved(void **state)
     if (nsd <= 0)
         skip();
     pair_open(&p, nsd_port, true);
-    struct dns_answer a = ask(&p, "example.test", DNS_MX, 4000);
-    assert_true(a.status == DNS_BOGUS || a.status == DNS_SERVFAIL || a.status == DNS_TIMEOUT);
+    /* The root's keys are refused by the server, and asked for a few times: time enough for that. */
+    struct dns_answer a = ask(&p, "example.test", DNS_MX, 30000);
+    assert_int_equal(a.status, DNS_BOGUS);
     assert_int_equal(a.n, 0);
     pair_close(&p);
 }

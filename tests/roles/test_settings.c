@@ -229,11 +229,11 @@ static void test_certificates(void **state)
     assert_true(is(w->s.tls_dir, ""));
     assert_true(is(w->s.tls_ca_file, "/etc/ssl/certs/ca-certificates.crt"));
     assert_true(settings_tickets(&w->s, "smtp"));
-    good(w, "tls_no_tickets = {submission, POP3}\ntls_dir = /etc/letsencrypt/live\n"
+    good(w, "tls_no_tickets = {submission, LMTP}\ntls_dir = /etc/letsencrypt/live\n"
             "certificate MX.example.org { chain = \"/a b\" key = /k }\n"
             "certificate \"m\xc3\xbcller.example\" {\n chain = /c\n key = /d\n}\n");
     assert_false(settings_tickets(&w->s, "submission"));
-    assert_false(settings_tickets(&w->s, "pop3"));
+    assert_false(settings_tickets(&w->s, "lmtp"));
     assert_true(settings_tickets(&w->s, "submissions"));
     assert_int_equal(w->s.n_certificates, 2);
     assert_true(is(w->s.certificates[0].name, "mx.example.org"));
@@ -249,7 +249,10 @@ static void test_certificates(void **state)
     free(text);
     wrong(w, "tls_no_tickets = {imap}\n",
           "postrider.conf:1: tls_no_tickets = \"imap\": give one of smtp, lmtp, submission, "
-          "submissions, pop3");
+          "submissions");
+    wrong(w, "tls_no_tickets = {smtp, POP3}\n",
+          "postrider.conf:1: tls_no_tickets = \"POP3\": POP3 is spoken without TLS: give some of "
+          "smtp, lmtp, submission, submissions");
     wrong(w, "certificate a.example { chain = /c }\n",
           "postrider.conf:1: certificate \"a.example\": key is missing, the path of a file");
     wrong(w, "certificate a.example { certificate_file = /c }\n",
@@ -314,6 +317,10 @@ static void test_cross_checks(void **state)
           "postrider.conf: listen_smtp and all other listen_… are empty: there would be nothing to "
           "do");
     good(w, "listen_smtp = {} listen_pop3 = {} listen_submission = {}");
+    wrong(w, "relay_ports = {2525, 0}",
+          "postrider.conf:1: relay_ports = \"0\": give ports, numbers from 1 to 65535");
+    wrong(w, "relay_ports = {smtp}",
+          "postrider.conf:1: relay_ports = \"smtp\": give ports, numbers from 1 to 65535");
     good(w, "hostname = box");
     assert_non_null(strstr(w->err.text, "has no domain")); /* a warning */
 }
@@ -322,7 +329,7 @@ static void test_cross_checks(void **state)
 static void test_show(void **state)
 {
     struct world *w = *state;
-    good(w, "hostname = mail.example.org data_dir = \"/a b\\\"c\\\\d\\${HOME}#x\" listen_smtp = {} "
+    good(w, "relay_ports = {2525, 65535} hostname = mail.example.org data_dir = \"/a b\\\"c\\\\d\\${HOME}#x\" listen_smtp = {} "
             "idle = 61 message_size_max = 1M\n"
             "route x.test { host = \"y.test\" mx = on }\nsource_v6 = \"::1\" subaddress_separator "
             "= none\n");
@@ -330,6 +337,7 @@ static void test_show(void **state)
     assert_true(settings_show(&w->s, false, &w->out));
     char *first = arena_cstr(&w->arena, buf_str(&w->out));
     assert_non_null(strstr(first, "\nidle = 61s   # default: 5m\n"));
+    assert_non_null(strstr(first, "\nrelay_ports = {2525, 65535}   # default: {}\n"));
     good(w, first);
     buf_clear(&w->out);
     assert_true(settings_show(&w->s, false, &w->out));

@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/codec.h"
 #include "roles/log.h"
@@ -306,6 +308,21 @@ static void test_where_auth_is(void **state)
     expect(auth_plain(w, "", "anna@example.test", "secret"), "235 2.7.0");
     assert_true(auth_plain(w, "", "anna@example.test", "secret")[0] == '5'); /* once */
     assert_int_equal(w->logins, 2);
+}
+
+/* From an address of our own it is this machine that fails, which core never refuses. */
+static void test_own_address(void **state)
+{
+    struct world *w = *state;
+    dial(w, &w->m.implicit, "203.0.113.25");
+    expect(auth_plain(w, "", "anna@example.test", "wrong"), "535 5.7.8 ");
+    assert_true(netaddr_loopback(&w->asked_from));
+    dial(w, &w->m.implicit, "::ffff:203.0.113.25");
+    expect(auth_plain(w, "", "anna@example.test", "wrong"), "535 5.7.8 ");
+    assert_true(netaddr_loopback(&w->asked_from));
+    dial(w, &w->m.implicit, "203.0.113.26");
+    expect(auth_plain(w, "", "anna@example.test", "wrong"), "535 5.7.8 ");
+    assert_false(netaddr_loopback(&w->asked_from));
 }
 
 static void test_wrong(void **state)
@@ -606,6 +623,27 @@ static void test_params(void **state)
 
 /* ---- rules and limits ---- */
 
+static int log_begin(void)
+{
+    int fd = memfd_create("log", MFD_CLOEXEC);
+    assert_true(fd >= 0);
+    log_to(fd);
+    log_quiet(false);
+    return fd;
+}
+
+static void log_end_with(int fd, const char *words)
+{
+    char text[4096];
+    log_quiet(true);
+    log_to(2);
+    ssize_t n = pread(fd, text, sizeof text, 0);
+    assert_true(n > 0);
+    close(fd);
+    if (!str_ends(str_of(text, (size_t)n), str_c(words)))
+        fail_msg("%.*s does not end with %s", (int)n, text, words);
+}
+
 static void test_hold_rules(void **state)
 {
     struct world *w = *state;
@@ -615,7 +653,10 @@ static void test_hold_rules(void **state)
     say(w, "MAIL FROM:<anna@example.test>\r\nRCPT TO:<x@held.example>\r\n"
            "RCPT TO:<x@free.example>\r\n");
     say(w, "DATA\r\n");
+    int fd = log_begin();
     expect(say(w, MAIL), "250 2.0.0 queued as ");
+    assert_non_null(strstr(w->said, ", 1 of 2 recipients held by a rule\r\n"));
+    log_end_with(fd, " held=1 reason=\"the auditor asked for it\"\n");
     struct store_page page;
     rows_of(w, "dr/", &page);
     assert_int_equal(page.n, 2);
@@ -626,9 +667,13 @@ static void test_hold_rules(void **state)
         if (held)
             assert_true(str_eq(d.reason, STR("the auditor asked for it")));
     }
+    expect(send_text(w, "anna@example.test", "z@held.example", MAIL), "250 2.0.0 queued as ");
+    assert_non_null(strstr(w->said, ", held by a rule\r\n"));
     set(w, TABLE_HOLD_ACCOUNT, "anna@example.test", "phished");
+    fd = log_begin();
     expect(send_text(w, "anna@example.test", "y@free.example", MAIL), "250 2.0.0 queued as ");
-    assert_non_null(strstr(w->said, ", held by a rule"));
+    assert_non_null(strstr(w->said, ", held by a rule\r\n"));
+    log_end_with(fd, " held=1 reason=phished\n");
     delivery_of(w, "dr/", &d);
     assert_int_equal(d.state, QUEUE_HELD);
     assert_true(str_eq(d.reason, STR("phished")));
@@ -789,6 +834,52 @@ static void test_store_failures(void **state)
     expect(send_text(w, "anna@example.test", "x@away.example", MAIL), "250 ");
 }
 
+/* A session that core knows no more. */
+static enum store_rc lost_get(struct store *s, part_t part, const str_t *keys, size_t n,
+                              struct arena *a, struct store_value *out)
+{
+    (void)s, (void)part, (void)keys, (void)n, (void)a, (void)out;
+    return STORE_DENIED;
+}
+
+static enum store_rc lost_scan(struct store *s, const struct store_scan *q, struct arena *a,
+                               struct store_page *out)
+{
+    (void)s, (void)q, (void)a, (void)out;
+    return STORE_DENIED;
+}
+
+static void lost_submit(struct store *s, struct store_commit *c)
+{
+    (void)s;
+    c->rc = STORE_DENIED;
+    c->done(c);
+}
+
+static const struct store_ops lost_ops = {
+    .get = lost_get, .scan = lost_scan, .submit = lost_submit};
+static struct store lost = {&lost_ops};
+
+/* Core takes a login away (another password, the account removed): whatever then needs it is answered
+ * with 421, and the connection closed. */
+static void test_login_over(void **state)
+{
+    struct world *w = *state;
+    const char *over = "421 4.7.0 your login is good no more";
+    as_anna(w);
+    expect(say(w, "MAIL FROM:<anna@example.test>\r\nRCPT TO:<x@away.example>\r\nDATA\r\n"), "250 ");
+    w->session->login->env.store = &lost;
+    expect(say(w, MAIL), over);
+    assert_true(smtp_in_ops.finished(w->session));
+    as_anna(w); /* an account that is gone has no address; and nothing is asked otherwise */
+    expect(say(w, "MAIL FROM:<ben@example.test>\r\n"), "553 5.7.1 ");
+    assert_false(smtp_in_ops.finished(w->session));
+    w->session->login->env.store = &lost;
+    expect(say(w, "MAIL FROM:<ben@example.test>\r\n"), over);
+    assert_true(smtp_in_ops.finished(w->session));
+    assert_int_equal(stored(w), 0);
+}
+
 /* ---- relaying ---- */
 
 /* Whatever was said before: without a login nothing is relayed. */
@@ -856,7 +947,8 @@ int main(void)
         T(test_rewriting),        T(test_recipients),      T(test_params),
         T(test_hold_rules),       T(test_limit_messages),  T(test_limit_slides),
         T(test_limit_recipients), T(test_limit_remembers), T(test_store_failures),
-        T(test_no_relay),         T(test_local),
+        T(test_login_over),       T(test_no_relay),        T(test_local),
+        T(test_own_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

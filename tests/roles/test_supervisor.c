@@ -64,7 +64,7 @@ void core_serve(struct role *core, int fd, enum role_id peer)
 void resolver_serve(struct role *resolver, int fd, enum role_id peer)
 {
     must(resolver->id == ROLE_RESOLVER);
-    must(peer == ROLE_MX || peer == ROLE_COURIER);
+    must(peer == ROLE_COURIER);
     must(channel_serve(fd, &ops, NULL) != NULL);
 }
 
@@ -109,7 +109,7 @@ int role_mx(struct role *r)
 {
     pthread_t t;
     if (r->n_listeners != 1 || r->listeners[0].kind != LISTEN_SMTP || r->core == NULL ||
-        r->resolver == NULL || r->data_dir_fd != -1 || pthread_create(&t, NULL, serve_main, r) != 0)
+        r->resolver != NULL || r->env.dns != NULL || r->data_dir_fd != -1 || pthread_create(&t, NULL, serve_main, r) != 0)
         return 1;
     role_wait_stop(r);
     pthread_join(t, NULL);
@@ -297,8 +297,8 @@ static void live(struct rig *r, enum how how)
     } else {
         assert_int_not_equal(a.mx_pid, r->pid);
         assert_int_not_equal(a.core_pid, a.mx_pid);
-        /* standard, control, listener, channels, this connection */
-        assert_int_equal(a.fds, 3 + 1 + 1 + 2 + 1);
+        /* standard, control, listener, the channel to core, this connection */
+        assert_int_equal(a.fds, 3 + 1 + 1 + 1 + 1);
         bool own_user = geteuid() == 0 && how == AS_IS;
         assert_int_equal(a.uid, how == AS_NOBODY ? 65534
                                 : own_user       ? SUPERVISOR_UID_BASE + ROLE_MX

@@ -180,7 +180,7 @@ static enum rc login(const char *token)
     if (t.answer.session != NULL)
         store_close(t.answer.session);
     t.answer.session = NULL;
-    return store_remote_login2(t.user, &l, &t.answer, &err);
+    return store_remote_login(t.user, &l, &t.answer, &err);
 }
 
 static void courier_may_say_anything(void **state)

@@ -12,7 +12,7 @@
 
 #include "post/mailbox_row.h"
 #include "roles/log.h"
-#include "roles/user/user.h"
+#include "roles/user/session.h"
 #include "store/engines.h"
 
 enum { ANNA = 3, NOW = 1000 };
@@ -24,6 +24,7 @@ struct world {
     struct user user;
     struct arena arena;
     int logins, logouts;
+    struct store *lost; /* in the place of a session's store */
     enum rc login_rc;
     uint32_t hold_ms;
 };
@@ -59,7 +60,7 @@ static enum rc login(struct user *u, str_t name, str_t password, const struct ne
 static void logout(struct user *u, struct store *session)
 {
     struct world *w = u->env->ctx;
-    assert_ptr_equal(session, u->env->store);
+    assert_true(session == u->env->store || session == w->lost);
     w->logouts++;
 }
 
@@ -317,6 +318,59 @@ static void test_large_message(void **state)
     buf_free(&b);
 }
 
+/* A session that core knows no more. */
+static enum store_rc lost_get(struct store *s, part_t part, const str_t *keys, size_t n,
+                              struct arena *a, struct store_value *out)
+{
+    (void)s, (void)part, (void)keys, (void)n, (void)a, (void)out;
+    return STORE_DENIED;
+}
+
+static enum store_rc lost_scan(struct store *s, const struct store_scan *q, struct arena *a,
+                               struct store_page *out)
+{
+    (void)s, (void)q, (void)a, (void)out;
+    return STORE_DENIED;
+}
+
+static void lost_submit(struct store *s, struct store_commit *c)
+{
+    (void)s;
+    c->rc = STORE_DENIED;
+    c->done(c);
+}
+
+static const struct store_ops lost_ops = {
+    .get = lost_get, .scan = lost_scan, .submit = lost_submit};
+static struct store lost = {&lost_ops};
+
+/* Core takes the session away while it is open: what was read at login is told, nothing more is read,
+ * nothing is deleted, and the connection closes. */
+static void lose_session(struct world *w, const char *before, const char *text, const char *want)
+{
+    struct user_session *s = connect_from(w, "127.0.0.1");
+    say(w, s, LOGIN, NULL);
+    say(w, s, before, NULL);
+    s->store = w->lost = &lost;
+    assert_string_equal(say(w, s, text, NULL), want);
+    assert_true(ops->finished(s));
+    ops->close(s);
+}
+
+static void test_login_over(void **state)
+{
+    struct world *w = *state;
+    deliver(w, 1, STR("A: 1\r\n\r\n"));
+#define OVER "-ERR [AUTH] the password was changed or taken away, log in again\r\n"
+    lose_session(w, "", "STAT\r\nRETR 1\r\nSTAT\r\n", "+OK 1 8\r\n" OVER);
+    lose_session(w, "", "TOP 1 0\r\n", OVER);
+    lose_session(w, "DELE 1\r\n", "QUIT\r\n", OVER);
+    void *s = connect_from(w, "127.0.0.1");
+    say(w, s, LOGIN, NULL);
+    assert_string_equal(say(w, s, "STAT\r\n", NULL), "+OK 1 8\r\n");
+    ops->close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +381,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_international_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_message, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_login_over, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/codec.h"
+
 enum { CONF_MAX = 65536, SETTINGS_ARENA_MAX = 1 << 20 };
 
 /* ---- its life ---- */
@@ -54,11 +56,40 @@ static void carriers_open(struct mta *s)
 
 static void carriers_close(struct mta *s)
 {
-    carrier_free(&s->courier->carrier);
-    tables_free(s->courier->setup.tables);
+    courier_free(s->courier);
     local_free(s->local);
     free(s->courier);
     free(s->local);
+}
+
+/* Who may log in: every account, with any password. */
+static enum rc desk_login(struct login_desk *desk, const struct store_login *q,
+                          struct store_login_answer *out, struct err *err)
+{
+    struct mta *s = (struct mta *)(void *)desk->env;
+    *out = (struct store_login_answer){.password_name = "main"};
+    for (size_t i = 0; i < s->naccounts; i++) {
+        if (!str_eq(s->account[i].address, q->name))
+            continue;
+        out->account = s->account[i].id;
+        out->session = s->fe.env.store;
+        str_toc(q->name, out->address, sizeof out->address);
+        return RC_OK;
+    }
+    return err_set(err, RC_PERM, "5.7.8", "there is no such account");
+}
+
+static void desk_logout(struct login_desk *desk, struct store *session)
+{
+    must(session == desk->env->store);
+}
+
+static bool people_init(struct mta *s)
+{
+    bool ok = submission_init(&s->people, &s->fe.env, &s->settings, NULL);
+    s->people.common.desk.login = desk_login;
+    s->people.common.desk.logout = desk_logout;
+    return ok;
 }
 
 bool mta_start(struct mta *s)
@@ -69,7 +100,7 @@ bool mta_start(struct mta *s)
     if (settings_parse(buf_str(&s->conf), "settings", &s->world->arena, &s->settings, &err) !=
         RC_OK)
         return wrong(s->world, "%s", err.text);
-    must(mx_init(&s->mx, &s->fe.env, &s->settings, NULL));
+    must(mx_init(&s->mx, &s->fe.env, &s->settings, NULL) && people_init(s));
     carriers_open(s);
     s->started = true;
     return true;
@@ -87,13 +118,14 @@ void mta_free(struct mta *s)
     if (s->started) {
         carriers_close(s);
         mx_free(&s->mx);
+        submission_free(&s->people);
     }
     store_close(s->fe.env.store);
     buf_free(&s->conf);
     free(s);
 }
 
-/* ---- a session with its mx ---- */
+/* ---- a session with it ---- */
 
 struct link { /* what another server holds of it */
     struct conn base;
@@ -119,10 +151,15 @@ static void input_give(struct mta *s, struct smtp_session *mx, str_t bytes, stru
     }
 }
 
-static struct smtp_session *session_open(struct mta *s, const struct netaddr *from, struct buf *out)
+static struct smtp_session *session_open(struct mta *s, bool people, const struct netaddr *from,
+                                         struct buf *out)
 {
-    struct smtp_session *mx = smtp_in_ops.open(&s->mx.smtp, from, &s->addr, s->fe.mono);
+    static const struct tls_info tls = {.version = "TLSv1.3", .cipher = "TLS_AES_256_GCM_SHA384"};
+    struct smtp_service *v = people ? &s->people.implicit : &s->mx.smtp;
+    struct smtp_session *mx = smtp_in_ops.open(v, from, &s->addr, s->fe.mono);
     must(mx != NULL);
+    if (people)
+        smtp_in_ops.tls_started(mx, &tls, NULL, s->fe.mono);
     output_take(mx, out);
     return mx;
 }
@@ -170,7 +207,7 @@ struct conn *mta_connect(struct mta *to, const struct netaddr *from)
     l->base = (struct conn){.ops = &ops, .peer = to->addr, .local = *from};
     l->to = to;
     buf_init(&l->out, 1 << 20);
-    l->mx = session_open(to, from, &l->out);
+    l->mx = session_open(to, false, from, &l->out);
     to->world->connections++;
     return &l->base;
 }
@@ -209,6 +246,19 @@ static bool say(struct client *c, const char *verb, str_t path, const char *para
     return tell(c, str_of(line, (size_t)n), false);
 }
 
+static bool log_in(struct client *c, str_t account)
+{
+    struct arena *a = &c->mta->world->arena;
+    struct buf b;
+    if (account.len == 0)
+        return true;
+    buf_init(&b, 1000);
+    must(base64_encode(&b, arena_fmt(a, "%c" STR_FMT "%csecret", 0, STR_ARG(account), 0)));
+    str_t line = arena_fmt(a, "AUTH PLAIN " STR_FMT "\r\n", STR_ARG(buf_str(&b)));
+    buf_free(&b);
+    return tell(c, line, false);
+}
+
 static void content(struct client *c, str_t text)
 {
     struct buf out;
@@ -226,19 +276,20 @@ static void content(struct client *c, str_t text)
     buf_free(&out);
 }
 
-bool mta_submit(struct mta *s, const struct submission *m, char *reply, size_t cap)
+bool mta_submit(struct mta *s, const struct letter *m, char *reply, size_t cap)
 {
     struct client c = {.mta = s, .reply = reply, .cap = cap};
     char params[500], each[500];
     bool any = false;
     reply[0] = '\0';
     buf_init(&c.said, 1 << 20);
-    c.mx = session_open(s, &m->client, &c.said);
+    c.mx = session_open(s, m->account.len > 0, &m->client, &c.said);
     snprintf(params, sizeof params, " SIZE=%zu%s%s%s" STR_FMT, m->content.len,
              m->body_8bit ? " BODY=8BITMIME" : "", m->smtputf8 ? " SMTPUTF8" : "",
              m->with.len > 0 ? " " : "", STR_ARG(m->with));
     snprintf(each, sizeof each, "%s" STR_FMT, m->each.len > 0 ? " " : "", STR_ARG(m->each));
-    if (tell(&c, STR("EHLO client.test\r\n"), false) && say(&c, "MAIL FROM:", m->from, params)) {
+    if (tell(&c, STR("EHLO client.test\r\n"), false) && log_in(&c, m->account) &&
+        say(&c, "MAIL FROM:", m->from, params)) {
         for (size_t i = 0; i < m->nto; i++)
             any = say(&c, "RCPT TO:", m->to[i], each) || any;
         if (any && tell(&c, STR("DATA\r\n"), false))

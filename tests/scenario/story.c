@@ -160,6 +160,7 @@ static const struct step {
     {"no", step_no, WITH_SERVER},
     {"list", step_list, WITH_SERVER},
     {"table", step_table, WITH_SERVER},
+    {"mask", step_mask, WITH_SERVER},
     {"mail", step_mail, RUNNING},
     {"retry", step_retry, RUNNING},
     {"pass", step_pass, RUNNING},
@@ -167,6 +168,7 @@ static const struct step {
     {"etrn", step_etrn, RUNNING},
     {"restart", step_restart, RUNNING},
     {"tried", step_tried, RUNNING},
+    {"sources", step_sources, RUNNING},
     {"taken", step_taken, RUNNING},
     {"inbox", step_inbox, RUNNING},
     {"queue", step_queue, RUNNING},
@@ -193,6 +195,7 @@ static void play_once(struct story *s)
     s->at = 0;
     s->mta = NULL;
     s->restarted = false;
+    s->sender = s->mask = STR_NONE;
     while (s->at < s->n && w->wrong[0] == '\0') {
         str_t line = s->line[s->at++];
         w->line = (unsigned)s->at;

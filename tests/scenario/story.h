@@ -18,6 +18,8 @@
  *         | MEMBER
  *     table NAME KEY VALUE…            a row of an operator's table (post/table.h)
  *     table NAME KEY                   … is taken away
+ *     mask ACCOUNT                     a masked address for it: <MASK> from here on
+ *     no mask                          … is dropped
  *
  *     dns NAME TYPE DATA               a record: A, AAAA, MX or CNAME
  *     dns NAME TYPE STATUS             in place of all of that name and type: NODATA, NXDOMAIN,
@@ -35,11 +37,14 @@
  *         S: [power cut]                   … it says 250, but just before that arrives the power of
  *                                          all our servers fails
  *
- *     mail from <A> to <B> <C>… [by ADDRESS] [8bitmime] [smtputf8] [with PARAM] [each PARAM]
- *                                      sent to the server by a client, else by 127.0.0.1; with
+ *     mail from <A> to <B> <C>… [by ADDRESS] [as ACCOUNT] [8bitmime] [smtputf8] [with PARAM]
+ *             [each PARAM]
+ *                                      sent to the server by a client, else by 127.0.0.1; or handed
+ *                                      in by who has logged in at its submission port; with
  *                                      parameters of MAIL, and of each RCPT. <SENDER> is the sender
  *                                      of what was last told of as taken
- *         | Subject: hello                 its content, a line; without any, a short one
+ *         | Subject: hello                 its content, a line; without any, a short one. <MASK> at
+ *                                          its end is that address
  *         |*N text                         N lines
  *     answered PATTERN                 with the first refusal, else the reply to its end. Without
  *                                      this step it must be 250
@@ -48,12 +53,16 @@
  *     pass TIME                        time goes on by so much, and what falls due is done
  *     operator hold|release|retry|remove|bounce DOMAIN
  *     operator route DOMAIN ROUTE…     it goes that way (post/route.h)
+ *     operator unsuppress ADDRESS      it may be tried again (post/queue_suppress.h)
  *     etrn DOMAIN                      somebody asks for that domain's mail (RFC 1985)
  *     restart                          of all servers; or the power is back
  *
  *     tried ADDRESS… [or ADDRESS…]     all connections since the last such step, in this order, or
  *                                      in that: then each must come, with one seed or another
  *     tried nothing
+ *     sources ADDRESS…                 from which of our addresses all connections since the last such
+ *                                      step were made, in this order; any: the system's choice
+ *     sources nothing                  there were none
  *     taken ADDRESS from <A> to <B>…   the next message that this host took; <A> is a pattern
  *     inbox ACCOUNT                    the next message in this mailbox
  *         | PATTERN                        one of its lines, below the one before; a folded field

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "post/queue_admin.h"
+#include "post/queue_suppress.h"
 
 #define CONTENT_DEFAULT STR("Subject: hello\r\n\r\nHello.\r\n")
 
@@ -12,8 +13,12 @@
 /* "| text", or "|*N text" for N lines of it. */
 static bool content_line(struct story *s, str_t line, struct buf *out)
 {
+    static const str_t mask = STR("<MASK>");
     str_t text = after_mark(line), number;
     uint64_t n = 1;
+    if (str_ends(text, mask))
+        text = arena_fmt(&s->w->arena, STR_FMT "<" STR_FMT ">",
+                         STR_ARG(str_first(text, text.len - mask.len)), STR_ARG(s->mask));
     if (str_starts(line, STR("|*"))) {
         text = str_from(line, 2);
         if (!str_cut(&text, ' ', &number) || !str_u64(number, 1000000, &n))
@@ -47,20 +52,33 @@ static str_t param_add(struct story *s, str_t params, str_t one)
                      STR_ARG(one));
 }
 
-static bool mail_words(struct story *s, struct submission *m, str_t *to)
+static bool mail_grammar(struct story *s)
+{
+    return grammar(s, "mail from <A> to <B>… [by ADDRESS] [as ACCOUNT] [8bitmime] [smtputf8] [with "
+                      "PARAM] [each PARAM]");
+}
+
+/* An address in <>, or one of those that have a name. */
+static bool mail_address(struct story *s, str_t word, str_t *out)
+{
+    if (!bracketed(s, word, out))
+        return false;
+    if (str_eq(*out, STR("SENDER")))
+        *out = s->sender;
+    else if (str_eq(*out, STR("MASK")))
+        *out = s->mask;
+    return true;
+}
+
+static bool mail_words(struct story *s, struct letter *m, str_t *to)
 {
     size_t i = 4;
     if (s->nwords < 5 || !is(s, 1, "from") || !is(s, 3, "to") ||
-        !bracketed(s, s->word[2], &m->from))
-        return grammar(
-            s,
-            "mail from <A> to <B>… [by ADDRESS] [8bitmime] [smtputf8] [with PARAM] [each PARAM]");
+        !mail_address(s, s->word[2], &m->from))
+        return mail_grammar(s);
     while (i < s->nwords && str_starts(s->word[i], STR("<")))
-        if (!bracketed(s, s->word[i++], &to[m->nto++]))
+        if (!mail_address(s, s->word[i++], &to[m->nto++]))
             return false;
-    for (size_t k = 0; k < m->nto; k++)
-        if (str_eq(to[k], STR("SENDER")))
-            to[k] = s->sender;
     for (; i < s->nwords; i++) {
         if (is(s, i, "8bitmime"))
             m->body_8bit = true;
@@ -70,9 +88,10 @@ static bool mail_words(struct story *s, struct submission *m, str_t *to)
             m->with = param_add(s, m->with, s->word[++i]);
         else if (is(s, i, "each") && i + 1 < s->nwords)
             m->each = param_add(s, m->each, s->word[++i]);
+        else if (is(s, i, "as") && i + 1 < s->nwords)
+            m->account = s->word[++i];
         else if (!is(s, i, "by") || ++i == s->nwords || !address(s, s->word[i], &m->client))
-            return grammar(s, "mail from <A> to <B>… [by ADDRESS] [8bitmime] [smtputf8] [with "
-                              "PARAM] [each PARAM]");
+            return mail_grammar(s);
     }
     return true;
 }
@@ -81,7 +100,7 @@ bool step_mail(struct story *s)
 {
     str_t to[WORDS_MAX];
     char reply[1000];
-    struct submission m = {.to = to, .client = {.family = NETADDR_V4, .bytes = {127, 0, 0, 1}}};
+    struct letter m = {.to = to, .client = {.family = NETADDR_V4, .bytes = {127, 0, 0, 1}}};
     if (!mail_words(s, &m, to) || !mail_content(s, &m.content))
         return false;
     m.client.port = 4711;
@@ -152,6 +171,14 @@ static bool reroute(struct story *s)
     return n > 0 || wrong(s->w, "there was nothing to change");
 }
 
+static bool unsuppress(struct story *s)
+{
+    bool removed;
+    if (queue_suppressed_remove(s->mta->fe.env.store, s->word[2], &removed) != STORE_OK)
+        return wrong(s->w, "the store did not take that");
+    return removed || wrong(s->w, "it is not suppressed");
+}
+
 bool step_operator(struct story *s)
 {
     /* as enum queue_change */
@@ -159,6 +186,8 @@ bool step_operator(struct story *s)
     size_t n = 0;
     if (is(s, 1, "route") && s->nwords > 3)
         return reroute(s);
+    if (is(s, 1, "unsuppress") && s->nwords == 3)
+        return unsuppress(s);
     for (size_t i = 0; i < sizeof changes / sizeof *changes && s->nwords == 3; i++) {
         struct queue_filter f = {.domain = s->word[2]};
         if (!is(s, 1, changes[i]))
@@ -169,7 +198,7 @@ bool step_operator(struct story *s)
         return n > 0 || wrong(s->w, "there was nothing to change");
     }
     return grammar(s, "operator hold|release|retry|remove|bounce DOMAIN, "
-                      "operator route DOMAIN ROUTE…");
+                      "operator route DOMAIN ROUTE…, operator unsuppress ADDRESS");
 }
 
 /* As mx does for ETRN (post/queue.h). */

@@ -50,6 +50,23 @@ bool step_tried(struct story *s)
     return found != 0 || wrong(s->w, "what was tried: %s", text);
 }
 
+bool step_sources(struct story *s)
+{
+    char text[NETADDR_TEXT];
+    struct world *w = s->w;
+    size_t n = w->nsources, wanted = is(s, 1, "nothing") ? 0 : s->nwords - 1;
+    w->nsources = 0;
+    if (s->nwords < 2)
+        return grammar(s, "sources ADDRESS…, any for the system's choice; sources nothing");
+    for (size_t i = 0; i < n; i++) {
+        bool ours = w->source[i].family != NETADDR_NONE;
+        str_t was = ours ? str_c(netaddr_text(&w->source[i], text)) : STR("any");
+        if (i >= wanted || !str_eq(s->word[i + 1], was))
+            return wrong(w, "connection %zu was made from " STR_FMT, i + 1, STR_ARG(was));
+    }
+    return n == wanted || wrong(w, "there were %zu connections", n);
+}
+
 static bool lines_fit(struct story *s, str_t text)
 {
     str_t want, missed;

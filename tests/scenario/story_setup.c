@@ -2,6 +2,7 @@
 #include "story_steps.h"
 
 #include "post/mailing_list.h"
+#include "post/mask.h"
 #include "post/table.h"
 
 /* ---- servers ---- */
@@ -78,11 +79,23 @@ bool step_alias(struct story *s)
                 &err);
 }
 
+bool step_mask(struct story *s)
+{
+    struct err err;
+    if (s->nwords != 2)
+        return grammar(s, "mask ACCOUNT");
+    return done(s,
+                mask_add(&s->mta->fe.env, s->word[1], STR("a shop"), &s->w->arena, &s->mask, &err),
+                &err);
+}
+
 bool step_no(struct story *s)
 {
     struct err err;
+    if (s->nwords == 2 && is(s, 1, "mask"))
+        return done(s, mask_remove(store(s), s->mask, &err), &err);
     if (s->nwords != 3 || !is(s, 1, "alias"))
-        return grammar(s, "no alias ADDRESS");
+        return grammar(s, "no alias ADDRESS, no mask");
     return done(s, directory_alias_remove(store(s), s->word[2], &err), &err);
 }
 

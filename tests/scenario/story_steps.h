@@ -21,6 +21,7 @@ struct story {
     size_t nwords;
     str_t rest;   /* of its line, after the first word */
     str_t sender; /* of what was taken last, without <> */
+    str_t mask;   /* the masked address made last */
 };
 
 /* ---- reading: story.c ---- */
@@ -48,6 +49,7 @@ bool step_alias(struct story *s);
 bool step_no(struct story *s);
 bool step_list(struct story *s);
 bool step_table(struct story *s);
+bool step_mask(struct story *s);
 bool step_dns(struct story *s);
 bool step_host(struct story *s);
 bool step_mail(struct story *s);
@@ -57,6 +59,7 @@ bool step_restart(struct story *s);
 bool step_operator(struct story *s);
 bool step_etrn(struct story *s);
 bool step_tried(struct story *s);
+bool step_sources(struct story *s);
 bool step_taken(struct story *s);
 bool step_inbox(struct story *s);
 bool step_queue(struct story *s);

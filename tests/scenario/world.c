@@ -92,7 +92,6 @@ enum rc world_connect(struct env *e, const struct netaddr *to, const struct neta
     struct mta *us = (struct mta *)(void *)e;
     struct world *w = us->world;
     char text[NETADDR_TEXT];
-    (void)from;
     if (w->dark)
         return err_set(err, RC_TEMP, "4.4.1", "the power has failed");
     if (w->ntried == TRIED_MAX) {
@@ -100,6 +99,8 @@ enum rc world_connect(struct env *e, const struct netaddr *to, const struct neta
         return err_set(err, RC_TEMP, "4.4.1", "too many connections for this story");
     }
     w->tried[w->ntried++] = *to;
+    if (w->nsources < TRIED_MAX)
+        w->source[w->nsources++] = from != NULL ? *from : (struct netaddr){0};
     for (size_t i = 0; i < w->nmtas; i++) {
         if (!netaddr_eq(&w->mta[i]->addr, to))
             continue;

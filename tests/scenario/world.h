@@ -19,6 +19,7 @@
 #include "roles/courier/courier.h"
 #include "roles/local/local.h"
 #include "roles/mx/mx.h"
+#include "roles/user/submission.h"
 #include "store/engines.h"
 
 enum {
@@ -92,6 +93,7 @@ struct mta {
     bool started;
     struct settings settings;
     struct mx mx;
+    struct submission people;
     struct courier *courier;
     struct local *local;
     struct account account[ACCOUNTS_MAX];
@@ -104,8 +106,9 @@ void mta_restart(struct mta *s); /* after the power cut */
 void mta_free(struct mta *s);
 struct conn *mta_connect(struct mta *to, const struct netaddr *from);
 
-struct submission {
-    str_t from; /* without <> */
+struct letter {
+    str_t account; /* who has logged in at the submission port; empty: it comes to port 25 */
+    str_t from;    /* without <> */
     const str_t *to;
     size_t nto;
     str_t content;
@@ -115,7 +118,7 @@ struct submission {
 };
 /* Sends it to the server as an SMTP client does. `reply` gets the first refusal, or what the final
  * dot was answered; false if the server does not follow the protocol. */
-bool mta_submit(struct mta *s, const struct submission *m, char *reply, size_t cap);
+bool mta_submit(struct mta *s, const struct letter *m, char *reply, size_t cap);
 
 /* ---- the world ---- */
 
@@ -136,6 +139,8 @@ struct world {
     size_t ntaken;
     struct netaddr tried[TRIED_MAX];
     size_t ntried;
+    struct netaddr source[TRIED_MAX]; /* ours, of the same connections; NETADDR_NONE: any */
+    size_t nsources;
     size_t connections; /* open */
     bool dark;          /* the power has failed: nothing is stored or sent any more */
 };

@@ -433,29 +433,29 @@ static void logins(void **state)
     core_put(&f.core, U(6), STR("f/1"), STR("yours"));
     /* the same words whatever was wrong */
     struct err unknown;
-    assert_int_equal(store_remote_login(f.s, STR("no@example.org"), STR("right"), NULL, &account,
-                                        &session, &hold_ms, &unknown),
+    assert_int_equal(store_remote_login_password(f.s, STR("no@example.org"), STR("right"), NULL,
+                                                 &account, &session, &hold_ms, &unknown),
                      RC_PERM);
-    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR("wrong"), NULL, &account,
-                                        &session, &hold_ms, &err),
+    assert_int_equal(store_remote_login_password(f.s, STR("me@example.org"), STR("wrong"), NULL,
+                                                 &account, &session, &hold_ms, &err),
                      RC_PERM);
     assert_string_equal(err.text, unknown.text);
     assert_int_equal(hold_ms, 0); /* nobody's address */
     struct netaddr stranger = {.family = NETADDR_V4, .bytes = {192, 0, 2, 1}};
     for (uint32_t want = 2000; want <= 4000; want *= 2) {
-        assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR("wrong"), &stranger,
-                                            &account, &session, &hold_ms, &err),
+        assert_int_equal(store_remote_login_password(f.s, STR("me@example.org"), STR("wrong"),
+                                                     &stranger, &account, &session, &hold_ms, &err),
                          RC_PERM);
         assert_int_equal(hold_ms, want);
     }
     assert_string_equal(err.status, "5.7.8");
     assert_null(session);
-    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR(""), NULL, &account,
-                                        &session, &hold_ms, &err),
+    assert_int_equal(store_remote_login_password(f.s, STR("me@example.org"), STR(""), NULL,
+                                                 &account, &session, &hold_ms, &err),
                      RC_PERM);
 
-    assert_int_equal(store_remote_login(f.s, STR("ME@example.org"), STR("right"), NULL, &account,
-                                        &session, &hold_ms, &err),
+    assert_int_equal(store_remote_login_password(f.s, STR("ME@example.org"), STR("right"), NULL,
+                                                 &account, &session, &hold_ms, &err),
                      RC_OK);
     assert_int_equal(account, 5);
     assert_int_equal(store_get1(session, U(5), STR("f/1"), &f.a, &present, &value), STORE_OK);
@@ -465,19 +465,19 @@ static void logins(void **state)
 
     /* a new password is the password; none locks */
     assert_int_equal(store_remote_set_password(f.s, 5, STR("new"), &err), RC_OK);
-    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR("right"), NULL, &account,
-                                        &again, &hold_ms, &err),
+    assert_int_equal(store_remote_login_password(f.s, STR("me@example.org"), STR("right"), NULL,
+                                                 &account, &again, &hold_ms, &err),
                      RC_PERM);
-    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR("new"), NULL, &account,
-                                        &again, &hold_ms, &err),
+    assert_int_equal(store_remote_login_password(f.s, STR("me@example.org"), STR("new"), NULL,
+                                                 &account, &again, &hold_ms, &err),
                      RC_OK);
     store_close(again);
     assert_int_equal(store_remote_set_password(f.s, 5, STR_NONE, &err), RC_OK);
-    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR(""), NULL, &account, &again,
-                                        &hold_ms, &err),
+    assert_int_equal(store_remote_login_password(f.s, STR("me@example.org"), STR(""), NULL,
+                                                 &account, &again, &hold_ms, &err),
                      RC_PERM);
-    assert_int_equal(store_remote_login(f.s, STR("me@example.org"), STR("new"), NULL, &account,
-                                        &again, &hold_ms, &err),
+    assert_int_equal(store_remote_login_password(f.s, STR("me@example.org"), STR("new"), NULL,
+                                                 &account, &again, &hold_ms, &err),
                      RC_PERM);
 
     /* a session ends with core */

@@ -2,6 +2,8 @@
  * and stress in test_server_limits.c. */
 #include "sys/server_rig.h"
 
+#include "sys/server_internal.h"
+
 /* ---- tests ---- */
 
 static void test_talk(void **state)
@@ -107,6 +109,71 @@ static void test_stall(void **state)
     while (atomic_load(&r.w.open) > 0)
         usleep(1000); /* cut off without our reading a byte */
     close(fd);
+    finish(&r);
+}
+
+/* Room for little: what is not read soon stays with the server. */
+static int dial_narrow(struct rig *r)
+{
+    struct sockaddr_storage at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), room = 16384;
+    struct timeval patience = {.tv_sec = 20};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
+    socklen_t len = net_to_sockaddr(&r->at, &at);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, len), 0);
+    return fd;
+}
+
+static size_t read_slowly(int fd, unsigned pause_us)
+{
+    static char piece[65536];
+    size_t all = 0;
+    ssize_t n;
+    while ((n = recv(fd, piece, sizeof piece, 0)) > 0) {
+        all += (size_t)n;
+        usleep(pause_us);
+    }
+    return all;
+}
+
+/* A reader that takes a little now and then does not live for ever either: too slow, though it
+ * never stands still, it is cut off. */
+static void test_too_slow(void **state)
+{
+    (void)state;
+    for (int enough = 0; enough < 2; enough++) {
+        struct rig r;
+        struct server_limits l = limits(32, 1000, 1000);
+        l.output_stall_ms = 500;
+        l.output_floor_bps = enough ? 1000 : UINT32_MAX;
+        start(&r, l, LONG_MS);
+        int fd = dial_narrow(&r);
+        hear(fd, GREETING);
+        say(fd, "big\nquit\n");
+        size_t all = read_slowly(fd, enough ? 100 : 5000);
+        if (enough)
+            assert_int_equal(all, BIG + strlen("quit!\n"));
+        else
+            assert_true(all < BIG);
+        close(fd);
+        finish(&r);
+    }
+}
+
+/* The rule without a clock: 500 bytes a second, and never more than all of the patience ahead. */
+static void test_stalled_since(void **state)
+{
+    (void)state;
+    struct rig r;
+    start(&r, limits(1, 10, 10), LONG_MS);
+    const struct server *s = r.server;
+    int64_t since = 1000;
+    for (int i = 1; i <= 200; i++) /* a byte a second: 2 ms each */
+        assert_int_equal(since = bytes_stalled_since(s, since, 1, 1000 + i * 1000), 1000 + i * 2);
+    assert_int_equal(bytes_stalled_since(s, 1000, 500, 300000), 2000);
+    assert_int_equal(bytes_stalled_since(s, 1000, 499, 2000), 1998);
+    assert_int_equal(bytes_stalled_since(s, 1000, 1 << 30, 301000), 301000);
     finish(&r);
 }
 
@@ -300,12 +367,13 @@ static void test_storm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_talk),        cmocka_unit_test(test_grows),
-        cmocka_unit_test(test_grows_late),  cmocka_unit_test(test_slow_reader),
-        cmocka_unit_test(test_stall),       cmocka_unit_test(test_expires),
-        cmocka_unit_test(test_limits),      cmocka_unit_test(test_half_close),
-        cmocka_unit_test(test_no_progress), cmocka_unit_test(test_hold),
-        cmocka_unit_test(test_stop),        cmocka_unit_test(test_out_of_descriptors),
+        cmocka_unit_test(test_talk),          cmocka_unit_test(test_grows),
+        cmocka_unit_test(test_grows_late),    cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_stall),         cmocka_unit_test(test_too_slow),
+        cmocka_unit_test(test_stalled_since), cmocka_unit_test(test_expires),
+        cmocka_unit_test(test_limits),        cmocka_unit_test(test_half_close),
+        cmocka_unit_test(test_no_progress),   cmocka_unit_test(test_hold),
+        cmocka_unit_test(test_stop),          cmocka_unit_test(test_out_of_descriptors),
         cmocka_unit_test(test_storm),
     };
     int failed = cmocka_run_group_tests_name("workers as needed", tests, NULL, NULL);

@@ -20,11 +20,6 @@ enum {
 
 static const char *const alg_names[JWT_ALGS] = {"RS256", "PS256", "ES256", "EdDSA"};
 
-const char *jwt_alg_name(enum jwt_alg alg)
-{
-    return alg_names[alg];
-}
-
 bool jwt_alg_find(str_t name, enum jwt_alg *out)
 {
     for (int i = 0; i < JWT_ALGS; i++)

@@ -18,7 +18,6 @@ enum jwt_alg { /* RFC 7518 3.1, RFC 8037 3.1 */
                JWT_EDDSA, /* Ed25519 */
                JWT_ALGS
 };
-const char *jwt_alg_name(enum jwt_alg alg);
 bool jwt_alg_find(str_t name, enum jwt_alg *out);
 
 #define JWKS_KEYS_MAX     32 /* used of a set: two or three are usual while one is being replaced */

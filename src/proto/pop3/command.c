@@ -179,6 +179,19 @@ void pop3s_updated(struct pop3s *s, bool all)
         buf_add(&s->out, STR("-ERR [SYS/TEMP] some deleted messages not removed\r\n"));
 }
 
+void pop3s_login_over(struct pop3s *s, const char *text)
+{
+    must(s->waiting == POP3S_UPDATE || s->waiting == POP3S_CONTENT);
+    bool under_way = s->waiting == POP3S_CONTENT && s->content.started;
+    s->waiting = POP3S_IDLE;
+    s->producing = POP3S_NOTHING;
+    s->closing = true;
+    if (under_way)
+        return; /* words would be taken for the message */
+    buf_addf(&s->out, "-ERR %s ", refusal_code(POP3S_AUTH));
+    add_text(s, text);
+}
+
 /* ---- TRANSACTION ---- */
 
 /* A message number as it is written in `arg`, of one that is not marked deleted; false:

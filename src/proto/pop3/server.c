@@ -128,9 +128,21 @@ static enum line_result take_line(struct pop3s *s, str_t *line)
     return LINE_OK;
 }
 
+/* The hello of TLS: no line may ever end it. */
+static bool tls_hello(const struct pop3s *s)
+{
+    return s->state != POP3S_ST_TRANSACTION && s->line_len == 0 && !s->discarding &&
+           s->in.len > 0 && s->in.ptr[0] == 22;
+}
+
 static enum pop3s_event next_command(struct pop3s *s)
 {
     str_t line;
+    if (tls_hello(s)) {
+        pop3s_bad(s, "this is a POP3 server, and here it speaks no TLS");
+        s->closing = true;
+        return POP3S_IDLE;
+    }
     enum line_result r = take_line(s, &line);
     if (s->closing || r == LINE_NONE)
         return POP3S_IDLE;

@@ -50,10 +50,11 @@ enum pop3s_event {
     POP3S_FLUSH, /* output is over its watermark: send it before going on */
     /* (answer: pop3s_login, pop3s_refuse) Check pop3s_name and pop3s_password. */
     POP3S_LOGIN,
-    /* (answer: pop3s_content, pop3s_content_failed) Piece pop3s_piece of message pop3s_index is
-     * wanted. */
+    /* (answer: pop3s_content, pop3s_content_failed, pop3s_login_over) Piece pop3s_piece of message
+     * pop3s_index is wanted. */
     POP3S_CONTENT,
-    /* (answer: pop3s_updated) QUIT: remove the messages marked deleted. Only if there are any. */
+    /* (answer: pop3s_updated, pop3s_login_over) QUIT: remove the messages marked deleted. Only if
+     * there are any. */
     POP3S_UPDATE,
     POP3S_CLOSE, /* the session is over: send the output, then close */
 };
@@ -94,5 +95,8 @@ void pop3s_content(struct pop3s *s, str_t bytes, bool last);
  * client cannot mistake for the end of the message. */
 void pop3s_content_failed(struct pop3s *s, enum pop3s_refusal why, const char *text);
 void pop3s_updated(struct pop3s *s, bool all); /* all: every marked message is gone, durably */
+/* Instead of an answer to POP3S_CONTENT or POP3S_UPDATE: the login is good no more. -ERR [AUTH]
+ * (RFC 3206 5), unless a message is under way, and the connection is closed. */
+void pop3s_login_over(struct pop3s *s, const char *text);
 
 #endif

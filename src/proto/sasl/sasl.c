@@ -10,7 +10,7 @@
 static const struct {
     str_t name;
     const struct sasl_family *family;
-} mechs[SASL_MECHS] = {
+} mechs[] = {
     [SASL_PLAIN] = {{"PLAIN", 5}, &sasl_plain},
     [SASL_LOGIN] = {{"LOGIN", 5}, &sasl_login},
     [SASL_SCRAM_SHA_1] = {{"SCRAM-SHA-1", 11}, &sasl_scram},
@@ -22,8 +22,9 @@ static const struct {
     [SASL_EXTERNAL] = {{"EXTERNAL", 8}, &sasl_external},
 };
 
-/* Bound to the channel, then those that show no secret, then tokens, then passwords. */
-static const enum sasl_mech strongest[SASL_MECHS] = {
+/* Bound to the channel, then those that show no secret, then tokens, then passwords. Each mechanism
+ * is here once. */
+static const enum sasl_mech strongest[] = {
     SASL_SCRAM_SHA_256_PLUS,
     SASL_SCRAM_SHA_1_PLUS,
     SASL_SCRAM_SHA_256,
@@ -34,6 +35,8 @@ static const enum sasl_mech strongest[SASL_MECHS] = {
     SASL_PLAIN,
     SASL_LOGIN,
 };
+_Static_assert(sizeof strongest / sizeof *strongest == SASL_MECHS, "a place for each");
+_Static_assert(sizeof mechs / sizeof *mechs == SASL_MECHS, "a family for each");
 
 const char *sasl_mech_name(enum sasl_mech m)
 {
@@ -101,7 +104,19 @@ void sasl_printable_nonce(const uint8_t nonce[static SASL_NONCE_BYTES],
 
 bool sasl_is_plus(enum sasl_mech m)
 {
-    return m == SASL_SCRAM_SHA_1_PLUS || m == SASL_SCRAM_SHA_256_PLUS;
+    switch (m) {
+    case SASL_SCRAM_SHA_1_PLUS:
+    case SASL_SCRAM_SHA_256_PLUS: return true;
+    case SASL_PLAIN:
+    case SASL_LOGIN:
+    case SASL_SCRAM_SHA_1:
+    case SASL_SCRAM_SHA_256:
+    case SASL_OAUTHBEARER:
+    case SASL_XOAUTH2:
+    case SASL_EXTERNAL:
+    case SASL_MECHS: break;
+    }
+    return false;
 }
 
 bool sasl_is_scram(enum sasl_mech m)
@@ -111,9 +126,19 @@ bool sasl_is_scram(enum sasl_mech m)
 
 enum digest sasl_digest(enum sasl_mech m)
 {
-    must(sasl_is_scram(m));
-    bool sha1 = m == SASL_SCRAM_SHA_1 || m == SASL_SCRAM_SHA_1_PLUS;
-    return sha1 ? DIGEST_SHA1 : DIGEST_SHA256;
+    switch (m) {
+    case SASL_SCRAM_SHA_1:
+    case SASL_SCRAM_SHA_1_PLUS: return DIGEST_SHA1;
+    case SASL_SCRAM_SHA_256:
+    case SASL_SCRAM_SHA_256_PLUS: return DIGEST_SHA256;
+    case SASL_PLAIN:
+    case SASL_LOGIN:
+    case SASL_OAUTHBEARER:
+    case SASL_XOAUTH2:
+    case SASL_EXTERNAL:
+    case SASL_MECHS: break;
+    }
+    must_failed("a mechanism with a digest", __FILE__, __LINE__);
 }
 
 struct sasl *sasl_begin(struct arena *a, enum sasl_mech mech, const struct sasl_binding *binding,

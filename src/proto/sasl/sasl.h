@@ -1,9 +1,9 @@
 /* sasl.h: SASL (RFC 4422) as an engine, server's side: messages in, challenges and questions out.
  *
- * Shared by SMTP, POP3 and later IMAP. PLAIN (RFC 4616), LOGIN (as everybody does it), SCRAM-SHA-1
- * and SCRAM-SHA-256 with their -PLUS forms (RFC 5802, 7677; bindings tls-exporter RFC 9266,
- * tls-server-end-point RFC 5929, tls-unique never), OAUTHBEARER (RFC 7628), XOAUTH2, EXTERNAL
- * (RFC 4422 A).
+ * Knows nothing of the protocol that carries it (so far SMTP). PLAIN (RFC 4616), LOGIN (as everybody
+ * does it), SCRAM-SHA-1 and SCRAM-SHA-256 with their -PLUS forms (RFC 5802, 7677; bindings
+ * tls-exporter RFC 9266, tls-server-end-point RFC 5929, tls-unique never), OAUTHBEARER (RFC 7628),
+ * XOAUTH2, EXTERNAL (RFC 4422 A).
  *
  * It holds no secret and knows no account: what only core knows (a salt, whether a password or a
  * proof is right) it asks for by an event, and is told the answer. So it is tested and fuzzed alone.
@@ -43,7 +43,6 @@
 #define SASL_MESSAGE_MAX  12288 /* RFC 4954 4.: base64 lines of this length; decoded it is less */
 #define SASL_NAME_MAX     448   /* a login name, STORE_NAME_MAX */
 #define SASL_PASSWORD_MAX 1024
-#define SASL_DIGEST_MAX   32
 /* A response as kept, what is made of it, and the arena's own rounding: SCRAM's auth message is the
  * longest, its parts bounded in scram.c; an OAuth token is at most one message. */
 #define SASL_ARENA_MAX 32768
@@ -104,6 +103,9 @@ struct sasl_question {
 };
 
 struct sasl;
+/* `binding` (may be NULL: there is none) is copied, its slices are borrowed; `nonce`: random bytes,
+ * for SCRAM; plus_offered: -PLUS forms were offered, so that a client that says otherwise (RFC 5802
+ * 6: 'y') was lied to. */
 struct sasl *sasl_begin(struct arena *a, enum sasl_mech mech, const struct sasl_binding *binding,
                         const uint8_t nonce[static 24], bool plus_offered); /* NULL: no memory */
 enum sasl_event sasl_step(struct sasl *s, str_t response);

@@ -18,7 +18,7 @@ struct scram_keys { /* digest_size(d) bytes of each */
     uint8_t client[DIGEST_MAX], stored[DIGEST_MAX], server[DIGEST_MAX];
 };
 
-/* The password must be prepared already (sasl_prepare). */
+/* The password must be prepared already (sasl.h). */
 bool scram_derive(enum digest d, str_t password, str_t salt, uint32_t iterations,
                   struct scram_keys *out);
 bool scram_proof(enum digest d, const struct scram_keys *k, str_t auth_message, uint8_t *proof);

@@ -109,6 +109,8 @@ void smtpc_fail(struct smtpc *c, enum rc rc, const char *status, const char *fmt
 
 void smtpc_abort(struct smtpc *c, enum rc rc, const char *status, const char *text)
 {
+    if (c->await == AWAIT_QUIT) /* it ended as we wished: that is a reason for nobody */
+        c->dead = false;
     smtpc_fail(c, rc, status, "%s", text);
 }
 
@@ -181,17 +183,7 @@ void smtpc_eof(struct smtpc *c)
     smtpc_fail(c, RC_CLOSED, "4.4.2", "connection lost %s", await_name(c));
 }
 
-/* ---- leaving, or beginning anew ---- */
-
-void smtpc_rset(struct smtpc *c)
-{
-    if (c->dead)
-        return;
-    must(smtpc_want(c) == SMTPC_READY && !c->t.content && c->tls != SMTPC_TLS_GRANTED);
-    smtpc_put(c, STR("RSET\r\n"));
-    c->t.read.kind = AWAIT_NONE;
-    c->await = AWAIT_RSET;
-}
+/* ---- leaving ---- */
 
 void smtpc_quit(struct smtpc *c)
 {

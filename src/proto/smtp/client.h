@@ -140,7 +140,8 @@ void smtpc_sent(struct smtpc *c, size_t n);
 int64_t smtpc_timeout_ms(const struct smtpc *c);
 void smtpc_expire(struct smtpc *c);            /* that time has passed */
 uint64_t smtpc_replies(const struct smtpc *c); /* complete ones so far: each starts the time anew */
-/* Gives the connection up, with this reason for every recipient still without verdict. */
+/* Gives the connection up, with this reason for every recipient still without verdict; also after
+ * QUIT, for those who were to come next. */
 void smtpc_abort(struct smtpc *c, enum rc rc, const char *status, const char *text);
 const struct err *smtpc_error(const struct smtpc *c);
 
@@ -197,7 +198,6 @@ enum rc smtpc_verdict(const struct smtpc *c, size_t i, struct smtpc_reply *reply
 bool smtpc_untouched(const struct smtpc *c);
 /* The peer put us off as a whole, not one recipient: 421 at any time, or 4xx to MAIL. */
 bool smtpc_put_off(const struct smtpc *c);
-void smtpc_rset(struct smtpc *c);
 void smtpc_quit(struct smtpc *c);
 
 #endif

@@ -76,7 +76,9 @@ void smtpc_put_mail(struct smtpc *c)
         put_envid(c, e->envid);
     if (f->deliverby && e->by_mode != 0)
         put_by(c, e);
-    if (f->mt_priority) /* RFC 6710 4.2: whatever it is */
+    /* RFC 6710 4.2: to a peer that knows it, "MUST appear"; 0 too, which by 4.1 is the priority of who
+     * asked for none */
+    if (f->mt_priority)
         smtpc_putf(c, " MT-PRIORITY=%d", e->priority);
     if (f->requiretls && e->requiretls && c->tls == SMTPC_TLS_ON)
         smtpc_put(c, STR(" REQUIRETLS"));

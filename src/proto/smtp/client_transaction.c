@@ -242,11 +242,7 @@ void smtpc_transaction_reply(struct smtpc *c, int code)
         smtpc_fail(c, RC_TEMP, "4.5.0", "RSET was refused with %d", code);
         return;
     }
-    if (s.kind == AWAIT_NONE) { /* an RSET of its own (smtpc_rset) */
-        c->await = AWAIT_NONE;
-        c->dirty = false;
-        return;
-    }
+    must(s.kind == c->await);
     t->touched |= s.kind != AWAIT_RSET;
     t->outstanding--;
     t->read = step_after(t, s);

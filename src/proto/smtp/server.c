@@ -35,6 +35,7 @@ struct smtps *smtps_new(const struct smtps_config *c, int64_t now_ms)
     buf_init(&s->line, SMTPS_AUTH_LINE_MAX);
     smtps_transaction_init(s);
     smtps_restart_deadline(s);
+    smtps_restart_session(s);
     smtps_greeting(s);
     return s;
 }
@@ -65,14 +66,6 @@ void smtps_feed(struct smtps *s, str_t bytes, int64_t now_ms)
         smtps_out_of_sync(s); /* RFC 5321 4.3.1 */
     if (bytes.len > 0 && s->shaking_hands)
         smtps_finish(s, "plaintext after STARTTLS"); /* silent: there is no one to understand it */
-    if (s->state & (ST_DATA | ST_CHUNK)) {
-        /* A byte of content buys its time at the slowest rate that is let go on, but not more than
-         * idle_s ahead. */
-        uint32_t floor_bps = s->config->data_floor_bps ? s->config->data_floor_bps : 1;
-        int64_t bought = s->deadline_ms + (int64_t)(bytes.len * 1000 / floor_bps);
-        int64_t most = now_ms + (int64_t)s->idle_s * 1000;
-        s->deadline_ms = bought < most ? bought : most;
-    }
 }
 
 /* The next command line without its line end, valid until the line buffer is freed. */

@@ -1,5 +1,5 @@
-/* server.h: the SMTP and LMTP server engine. RFC 5321; 6152 8BITMIME, 1870 SIZE, 2033 LMTP, 2034
- * and 3463 enhanced status codes, 2920 PIPELINING, 3030 CHUNKING, 6531 SMTPUTF8.
+/* server.h: the SMTP and LMTP server engine. RFC 5321; 2033 LMTP, 4954 AUTH, 3207 STARTTLS, 2034 and
+ * 3463 enhanced status codes; the extensions with their RFCs are the table in server_extension.c.
  *
  * Bytes in, events and bytes out; it knows no socket and no clock. One owner at a time. Use:
  *
@@ -15,7 +15,7 @@
  * feed it again afterwards). After smtps_expire, smtps_shutdown and smtps_eof call smtps_next as
  * after smtps_feed.
  *
- * States (each command's table row in server.c says where it is legal):
+ * States (each command's table row in server_command.c says where it is legal):
  *
  *  START ──EHLO/HELO/LHLO─▶ READY ──MAIL─▶ MAIL ──RCPT─▶ RCPT ──DATA─▶ DATA ──CRLF.CRLF─▶ READY
  *                             ▲                            └──BDAT─▶ CHUNK ⇄ BDAT ──LAST─▶ READY
@@ -41,6 +41,11 @@
 #define SMTPS_AUTH_LINE_MAX 12288
 /* AUTH commands that may fail in a session: enough for a client that tries its mechanisms in turn */
 #define SMTPS_AUTH_FAILURES_MAX 3
+/* A message over size_max is read on, so that its sender is told at its end; but not for ever: past
+ * the limit so many octets more and the limit again (a client that knows no SIZE may well send twice
+ * of what we take), then the session ends. As much is read of chunks that belong to no transaction,
+ * all together until a message is accepted. */
+#define SMTPS_EXCESS_MIN (1 << 20)
 /* octets of one line of content; the RFC asks for 1000, nothing honest needs more than this */
 #define SMTPS_TEXT_LINE_MAX (1 << 20)
 /* bytes of the transaction's arena: 1000 recipients of 256 octets and their ORCPT of 500, twice,
@@ -52,9 +57,11 @@
 #define SMTPS_TARPIT_MS  1000  /* how long replies are held once errors_soft is passed */
 
 struct smtps_config {
-    str_t hostname;          /* in the greeting and EHLO */
-    bool lmtp;               /* LHLO, a reply for each recipient after the data */
-    uint64_t size_max;       /* bytes; declared as SIZE */
+    str_t hostname;    /* in the greeting and EHLO */
+    bool lmtp;         /* LHLO, a reply for each recipient after the data */
+    uint64_t size_max; /* bytes; declared as SIZE */
+    /* octets read past it; 0: size_max again and SMTPS_EXCESS_MIN */
+    uint64_t excess_max;
     uint32_t recipients_max; /* per transaction, at least 100 */
     uint32_t messages_max;   /* per session, 1000: then 421 */
     /* over soft each reply waits 1 s (smtps_delay_ms), at hard 421 4.7.0 and close */
@@ -65,6 +72,8 @@ struct smtps_config {
     /* content: each byte buys 1/floor seconds, at most idle_s ahead: slower is cut off (421
      * 4.4.2) */
     uint32_t data_floor_bps;
+    /* For a session without mail; content buys time as above, its end all of it. 0: no bound. */
+    uint32_t session_s;
     /* What is offered. A keyword that is not is unknown: its parameters are refused (555). */
     unsigned offer;        /* set of enum smtps_offer */
     bool auth_needed;      /* submission: MAIL before AUTH is 530 5.7.0 (RFC 6409 4.3, 4954 6) */
@@ -113,9 +122,9 @@ enum smtps_event {
      * "=" is an empty one). Answer by smtps_auth_challenge (then SMTPS_AUTH_RESPONSE follows), or by
      * smtps_reply: 235 is success, anything else failure. */
     SMTPS_AUTH,
-    SMTPS_AUTH_RESPONSE, /* (reply, likewise) smtps_auth_response; `*` was answered by the engine: */
-    /* the exchange is over (`*`, bad base64, line too long): forget it. Not given when the session
-     * ends in the middle of one: then comes SMTPS_CLOSE */
+    SMTPS_AUTH_RESPONSE, /* (reply, likewise) smtps_auth_response */
+    /* the exchange is over (`*`, bad base64, line too long), the engine has answered: forget it. Not
+     * given when the session ends in the middle of one: then comes SMTPS_CLOSE */
     SMTPS_AUTH_CANCEL,
     SMTPS_ETRN,    /* (reply) smtps_argument: the node name as given (RFC 1985) */
     SMTPS_XCLIENT, /* (reply: 220 to go on as new) smtps_xclient; all state is then reset */
@@ -149,11 +158,12 @@ struct smtps_rcpt_params {               /* RFC 3461 4.1, 4.2 */
     str_t orcpt;                         /* "rfc822;user@example.org", xtext decoded; or "" */
 };
 
-/* XCLIENT as Postfix documents it; ptr NULL: not given; empty: [UNAVAILABLE] or [TEMPUNAVAIL].
+/* XCLIENT as Postfix documents it, but for PROTO (the client's own hello says it) and LOGIN (who has
+ * logged in is known by core alone): these are not offered, and refused. ptr NULL: not given; empty: [UNAVAILABLE] or [TEMPUNAVAIL].
  * Decoded and printable; addresses without the prefix IPV6: as netaddr_parse takes them; ports are
  * 0 to 65535. Valid during the event. */
 struct smtps_xclient {
-    str_t name, addr, port, proto, helo, login, destaddr, destport;
+    str_t name, addr, port, helo, destaddr, destport;
 };
 
 /* config is borrowed; NULL: no memory. Greeting queued. */
@@ -191,10 +201,7 @@ void smtps_set_mechs(struct smtps *s, str_t mechs);
 /* 334, encoded here; at most SMTPS_AUTH_LINE_MAX / 2 bytes. May come back in the next call as
  * SMTPS_AUTH_RESPONSE. */
 void smtps_auth_challenge(struct smtps *s, str_t challenge);
-bool smtps_authenticated(const struct smtps *s); /* after 235 or smtps_authenticate */
-/* Who the client is was learned otherwise (XCLIENT's LOGIN after its 220, a socket's credentials):
- * as after 235. Forgotten by TLS and XCLIENT. */
-void smtps_authenticate(struct smtps *s);
+bool smtps_authenticated(const struct smtps *s); /* after 235; forgotten by TLS and XCLIENT */
 /* Wall clock minus the now_ms of smtps_feed: for the dates of FUTURERELEASE, which is offered only
  * if this was called. */
 void smtps_set_wall_clock(struct smtps *s, int64_t wall_minus_now_ms);

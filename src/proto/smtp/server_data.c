@@ -15,13 +15,16 @@
  * What makes content bad: a CR without LF, a LF without CR, a NUL (RFC 5321 2.3.8, 4.1.1.4; SMTP
  * smuggling lives on servers that forgive them), a line over SMTPS_TEXT_LINE_MAX, more than
  * size_max. From then on nothing is given to the owner, and reading goes on to the true end, where
- * the verdict is said: the client is never out of step with us about where its message ends.
+ * the verdict is said: the client is never out of step with us about where its message ends. Only
+ * content that is sent on long past size_max (config.excess_max) ends the session where it stands,
+ * with the verdict and a 421 (RFC 5321 3.8, 7.8): whoever still reads is told that it is of no use.
  *
  * Under BODY=BINARYMIME (RFC 3030 3; only BDAT then) any byte is content and nothing is looked at.
  *
  * A refused chunk (BDAT) is read away too (RFC 3030 2), and the transaction stays refused until
  * BDAT LAST or RSET, so that each pipelined chunk gets its reply, and in LMTP the last one gets one
- * for each recipient (RFC 2033 4.3). */
+ * for each recipient (RFC 2033 4.3). A chunk whose declared size is more than would be read away is
+ * answered, and ends the session, at once. */
 #include "proto/smtp/server_internal.h"
 
 #include <stdio.h>
@@ -155,10 +158,36 @@ static void say_verdict(struct smtps *s, bool final)
         smtps_finish(s, v->why);
 }
 
+/* Octets of content, or of chunks without a transaction, that are read. */
+static uint64_t octets_max(const struct smtps *s)
+{
+    uint64_t limit = s->config->size_max, excess = s->config->excess_max;
+    if (excess == 0)
+        excess = limit < UINT64_MAX / 2 ? limit + SMTPS_EXCESS_MIN : limit;
+    return limit <= UINT64_MAX - excess ? limit + excess : UINT64_MAX;
+}
+
+/* The verdict was said; what would follow of this content is not read any more. */
+static enum smtps_event hang_up(struct smtps *s)
+{
+    if (!s->closing) /* by too many errors, which said its own 421 */
+        smtps_close_with(s, 421, "4.7.0", "closing: more is sent than is read",
+                         "sent on past the limit");
+    return SMTPS_IDLE;
+}
+
+static enum smtps_event sent_on(struct smtps *s, bool final)
+{
+    refuse(&s->t, &too_big);
+    say_verdict(s, final);
+    return hang_up(s);
+}
+
 /* The content is complete, good or bad. */
 static enum smtps_event content_ended(struct smtps *s)
 {
     smtps_restart_deadline(s);
+    smtps_restart_session(s);
     if (s->t.verdict != NULL) {
         say_verdict(s, true);
         smtps_transaction_abort(s, s->t.verdict->why);
@@ -174,7 +203,15 @@ static enum smtps_event content_ended(struct smtps *s)
 static enum smtps_event data_next(struct smtps *s)
 {
     while (s->in.len > 0) {
-        if (take_content(s, &s->in, true))
+        uint64_t left = octets_max(s) - s->t.octets;
+        if (left == 0)
+            return sent_on(s, true);
+        str_t part = str_first(s->in, left < s->in.len ? (size_t)left : s->in.len), rest = part;
+        bool ended = take_content(s, &rest, true);
+        s->in = str_from(s->in, part.len - rest.len);
+        s->t.octets += part.len - rest.len;
+        smtps_buy_time(s, part.len - rest.len);
+        if (ended)
             return content_ended(s);
         if (s->content.len > 0)
             return SMTPS_CONTENT;
@@ -206,6 +243,17 @@ static enum smtps_event chunk_ended(struct smtps *s)
     return SMTPS_IDLE;
 }
 
+static void say_stray(struct smtps *s)
+{
+    /* pipelined behind refused RCPTs: no further error, unless it never ends */
+    if (s->t.refused > 0) {
+        smtps_say(s, 554, "5.5.1", "no valid recipients");
+        smtps_junk(s);
+    } else {
+        smtps_fault(s, 503, "5.5.1", "BDAT needs a sender and a recipient");
+    }
+}
+
 /* A chunk that belongs to no transaction is read away before it is answered. The state was left as
  * it is but for ST_CHUNK. */
 static enum smtps_event stray_ended(struct smtps *s)
@@ -218,13 +266,7 @@ static enum smtps_event stray_ended(struct smtps *s)
         smtps_junk(s);
         return SMTPS_IDLE;
     }
-    /* pipelined behind refused RCPTs: no further error, unless it never ends */
-    if (s->t.refused > 0) {
-        smtps_say(s, 554, "5.5.1", "no valid recipients");
-        smtps_junk(s);
-        return SMTPS_IDLE;
-    }
-    smtps_fault(s, 503, "5.5.1", "BDAT needs a sender and a recipient");
+    say_stray(s);
     return SMTPS_IDLE;
 }
 
@@ -237,6 +279,7 @@ static enum smtps_event chunk_next(struct smtps *s)
         return SMTPS_IDLE;
     s->in = str_from(s->in, part.len);
     s->chunk_left -= part.len;
+    smtps_buy_time(s, part.len);
     s->content = STR_NONE;
     if (!s->chunk_stray)
         take_content(s, &part, false);
@@ -278,7 +321,7 @@ void smtps_data_answered(struct smtps *s, int code)
     if (code == 354) {
         s->state = ST_DATA;
         s->t.at = AT_LINE; /* the CRLF of the command counts as the one before the dot (4.1.1.4) */
-        smtps_restart_deadline(s);
+        smtps_content_begins(s);
     } else {
         smtps_transaction_abort(s, "refused");
     }
@@ -292,6 +335,15 @@ static bool bdat_args(str_t arg, uint64_t *size, bool *last)
     return str_u64(number, UINT64_MAX / 2, size) && (!*last || str_ieq(str_trim(arg), STR("LAST")));
 }
 
+/* More than is read away. */
+static enum smtps_event chunk_too_big(struct smtps *s)
+{
+    if (!s->chunk_stray)
+        return sent_on(s, s->chunk_last);
+    say_stray(s);
+    return hang_up(s);
+}
+
 enum smtps_event smtps_cmd_bdat(struct smtps *s, str_t arg)
 {
     if (!bdat_args(arg, &s->chunk_left, &s->chunk_last)) {
@@ -301,8 +353,12 @@ enum smtps_event smtps_cmd_bdat(struct smtps *s, str_t arg)
         return SMTPS_IDLE;
     }
     enum smtps_state before = s->state;
-    s->state = ST_CHUNK;
     s->chunk_stray = !(before & (ST_RCPT | ST_BDAT));
+    uint64_t *octets = s->chunk_stray ? &s->stray_octets : &s->t.octets;
+    if (s->chunk_left > octets_max(s) - *octets)
+        return chunk_too_big(s);
+    *octets += s->chunk_left;
+    s->state = ST_CHUNK;
     smtps_restart_deadline(s);
     if (s->chunk_stray)
         return smtps_content_next(s);
@@ -315,6 +371,7 @@ enum smtps_event smtps_cmd_bdat(struct smtps *s, str_t arg)
     if (before == ST_BDAT)
         return smtps_content_next(s);
     s->t.at = AT_LINE;
+    smtps_content_begins(s);
     s->await = AWAIT_BDAT;
     return SMTPS_DATA;
 }
@@ -338,6 +395,7 @@ void smtps_end_answered(struct smtps *s, int code)
     if (code < 300) {
         s->messages++;
         s->errors = s->junk = 0;
+        s->stray_octets = 0;
     }
     if (--s->t.replies_due > 0)
         s->await = AWAIT_END;

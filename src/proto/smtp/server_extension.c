@@ -2,7 +2,9 @@
  * says of it, and which parameters of MAIL and RCPT it brings with it, so that a parameter is
  * understood exactly where its keyword was offered (RFC 5321 4.1.1.11).
  *
- * The order of the rows is the order of EHLO's lines. */
+ * The order of the rows is the order of EHLO's lines. The last row must always be offered: its line
+ * ends the reply. A row with a bit of its own (enum smtps_offer) is offered by nobody before
+ * roles/smtp/common.c sets the bit. */
 #include "proto/smtp/server_internal.h"
 
 #include <inttypes.h>
@@ -71,7 +73,7 @@ static void say_hold_max(const struct smtps *s, struct buf *out)
 static void say_attributes(const struct smtps *s, struct buf *out)
 {
     (void)s;
-    buf_add(out, STR(" NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"));
+    buf_add(out, STR(" NAME ADDR PORT HELO DESTADDR DESTPORT"));
 }
 
 static void say_limits(const struct smtps *s, struct buf *out)

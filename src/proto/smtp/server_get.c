@@ -67,10 +67,6 @@ bool smtps_authenticated(const struct smtps *s)
 {
     return s->authenticated;
 }
-void smtps_authenticate(struct smtps *s)
-{
-    s->authenticated = true;
-}
 void smtps_allow_xclient(struct smtps *s)
 {
     s->xclient_allowed = true;

@@ -73,6 +73,7 @@ struct transaction {
     uint32_t replies_due; /* AWAIT_END: how many smtps_reply are still to come */
     uint32_t chunks;
     uint64_t size;        /* of the content so far */
+    uint64_t octets;      /* as they came */
     uint64_t line_length; /* of its last line so far */
     enum scan_at at;
     bool open;                     /* the owner accepted MAIL and has seen neither END nor ABORT */
@@ -94,7 +95,9 @@ struct smtps {
     struct auth *auth;
     str_t mechs; /* borrowed */
     uint64_t chunk_left;
+    uint64_t stray_octets; /* of chunks outside transactions, since the last accepted message */
     int64_t now_ms, deadline_ms;
+    int64_t session_ms; /* when a session without mail ends, or INT64_MAX */
     int64_t wall_minus_now_ms;
     uint32_t idle_s, errors_hard; /* as in the config, or less */
     uint32_t auth_failures;
@@ -133,6 +136,9 @@ void smtps_junk(struct smtps *s); /* counts a command that does no work */
 /* The session is over once the output is sent; `why` is a literal. */
 void smtps_finish(struct smtps *s, const char *why);
 void smtps_restart_deadline(struct smtps *s);
+void smtps_restart_session(struct smtps *s); /* that of the whole session: mail was sent */
+void smtps_content_begins(struct smtps *s);  /* it has idle_s, however old the session is */
+void smtps_buy_time(struct smtps *s, size_t content_bytes);
 
 /* Says it before the session ends. */
 void smtps_close_with(struct smtps *s, int code, const char *status, const char *text,

@@ -121,17 +121,49 @@ void smtps_restart_deadline(struct smtps *s)
     s->deadline_ms = s->now_ms + (int64_t)s->idle_s * 1000;
 }
 
+void smtps_restart_session(struct smtps *s)
+{
+    uint32_t seconds = s->config->session_s;
+    s->session_ms = seconds > 0 ? s->now_ms + (int64_t)seconds * 1000 : INT64_MAX;
+}
+
+void smtps_content_begins(struct smtps *s)
+{
+    smtps_restart_deadline(s);
+    if (s->session_ms < s->deadline_ms)
+        s->session_ms = s->deadline_ms;
+}
+
+/* `due` moved on by ms, but not further than patience_s ahead. */
+static int64_t later(const struct smtps *s, int64_t due, int64_t ms, uint32_t patience_s)
+{
+    int64_t most = s->now_ms + (int64_t)patience_s * 1000;
+    return due < most - ms ? due + ms : most;
+}
+
+/* A byte of content buys its time at the slowest rate that is let go on. */
+void smtps_buy_time(struct smtps *s, size_t content_bytes)
+{
+    uint32_t floor_bps = s->config->data_floor_bps ? s->config->data_floor_bps : 1;
+    int64_t ms = (int64_t)(content_bytes * 1000 / floor_bps);
+    s->deadline_ms = later(s, s->deadline_ms, ms, s->idle_s);
+    if (s->session_ms != INT64_MAX)
+        s->session_ms = later(s, s->session_ms, ms, s->config->session_s);
+}
+
 int64_t smtps_deadline_ms(const struct smtps *s)
 {
-    return s->deadline_ms;
+    return s->session_ms < s->deadline_ms ? s->session_ms : s->deadline_ms;
 }
 
 void smtps_expire(struct smtps *s, int64_t now_ms)
 {
+    bool idle = s->deadline_ms <= s->session_ms;
     s->now_ms = now_ms;
     if (s->closing)
         return;
-    smtps_close_with(s, 421, "4.4.2", "timeout", "timeout");
+    smtps_close_with(s, 421, "4.4.2", idle ? "timeout" : "connected for too long without mail",
+                     idle ? "timeout" : "no mail for too long");
 }
 
 void smtps_eof(struct smtps *s)

@@ -1,7 +1,7 @@
 /* server_xclient.c: XCLIENT, by which a trusted proxy or test tells who its client is. As Postfix
  * documents it: attributes NAME=VALUE, values in xtext, [UNAVAILABLE] and [TEMPUNAVAIL] for what
- * the proxy does not know. Addresses, ports and protocols are checked here, so that the owner can
- * take them as they are. */
+ * the proxy does not know. Names, addresses and ports are checked here, so that the owner can take
+ * them as they are. */
 #include "proto/smtp/server_internal.h"
 #include "proto/smtp/xtext.h"
 
@@ -11,6 +11,18 @@ static bool is_word(str_t s, size_t max)
         if (s.ptr[i] <= ' ' || s.ptr[i] > '~')
             return false;
     return s.len <= max;
+}
+
+/* What a resolver may have said: as a domain, with underscores too. */
+static bool is_host(str_t s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!letter && c != '-' && c != '_' && c != '.')
+            return false;
+    }
+    return s.len <= SMTP_DOMAIN_MAX;
 }
 
 /* "192.0.2.1" or "IPV6:2001:db8::1"; the prefix is cut off. */
@@ -29,23 +41,16 @@ static bool is_port(str_t s)
     return str_u64(s, 65535, &port);
 }
 
-static bool is_proto(str_t s)
-{
-    return str_ieq(s, STR("SMTP")) || str_ieq(s, STR("ESMTP"));
-}
-
-enum kind { KIND_WORD, KIND_ADDRESS, KIND_PORT, KIND_PROTO };
+enum kind { KIND_WORD, KIND_NAME, KIND_ADDRESS, KIND_PORT };
 static const struct attribute {
     str_t name;
     size_t at; /* in struct smtps_xclient */
     enum kind kind;
 } attributes[] = {
-    {STR("NAME"), offsetof(struct smtps_xclient, name), KIND_WORD},
+    {STR("NAME"), offsetof(struct smtps_xclient, name), KIND_NAME},
     {STR("ADDR"), offsetof(struct smtps_xclient, addr), KIND_ADDRESS},
     {STR("PORT"), offsetof(struct smtps_xclient, port), KIND_PORT},
-    {STR("PROTO"), offsetof(struct smtps_xclient, proto), KIND_PROTO},
     {STR("HELO"), offsetof(struct smtps_xclient, helo), KIND_WORD},
-    {STR("LOGIN"), offsetof(struct smtps_xclient, login), KIND_WORD},
     {STR("DESTADDR"), offsetof(struct smtps_xclient, destaddr), KIND_ADDRESS},
     {STR("DESTPORT"), offsetof(struct smtps_xclient, destport), KIND_PORT},
 };
@@ -54,9 +59,9 @@ static bool value_ok(enum kind kind, str_t *value)
 {
     switch (kind) {
     case KIND_WORD: return is_word(*value, SMTP_DOMAIN_MAX);
+    case KIND_NAME: return is_host(*value);
     case KIND_ADDRESS: return is_address(value);
     case KIND_PORT: return is_port(*value);
-    case KIND_PROTO: return is_proto(*value);
     }
     return false;
 }
@@ -101,7 +106,7 @@ enum smtps_event smtps_cmd_xclient(struct smtps *s, str_t arg)
         if (s->t.arena.failed)
             smtps_say(s, 451, "4.3.0", "out of memory");
         else
-            smtps_fault(s, 501, "5.5.4", "bad attribute");
+            smtps_fault(s, 501, "5.5.4", "an attribute that is not offered, or a bad value");
         return SMTPS_IDLE;
     }
     s->await = AWAIT_XCLIENT;

@@ -13,6 +13,8 @@ enum {
     WHO_MAX = 1 + 8 + V6_ADDRESS,
 };
 _Static_assert(1 + V6_NETWORK <= BUDGETS_NETWORK_MAX, "a network fits");
+_Static_assert(V4_ADDRESS - V4_NETWORK == 1 && V6_ADDRESS - V6_NETWORK == 1,
+               "an address of a network is one byte");
 
 static const struct {
     const char *name;
@@ -56,6 +58,13 @@ str_t budgets_network(const struct netaddr *a, char out[static BUDGETS_NETWORK_M
     return cut(a, V4_NETWORK, V6_NETWORK, out);
 }
 
+uint8_t budgets_address(const struct netaddr *a)
+{
+    const uint8_t *bytes;
+    bool four = is_v4(a, &bytes);
+    return bytes[four ? V4_NETWORK : V6_NETWORK];
+}
+
 /* ---- who pays ---- */
 
 static uint64_t who(const struct budgets *b, const struct budgets_try *t, enum budget kind)
@@ -77,9 +86,14 @@ static uint64_t who(const struct budgets *b, const struct budgets_try *t, enum b
 
 static bool pays(const struct budgets_try *t, enum budget kind)
 {
-    if (kind == BUDGET_NAME && t->name.len == 0)
-        return false;
-    return (kind == BUDGET_KNOWN) == t->known;
+    switch (kind) {
+    case BUDGET_ADDRESS: return t->place == BUDGETS_STRANGE;
+    case BUDGET_NETWORK: return t->place != BUDGETS_ADDRESS_KNOWN;
+    case BUDGET_NAME: return t->place == BUDGETS_STRANGE && t->name.len > 0;
+    case BUDGET_KNOWN: return t->place != BUDGETS_STRANGE;
+    case BUDGET_KINDS: break;
+    }
+    return false;
 }
 
 /* ---- buckets ---- */

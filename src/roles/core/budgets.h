@@ -5,7 +5,15 @@
  * one customer has), its network (/24, /56), and the account's name (there need be no such account).
  * Where the account has logged in from before, only the budget of that account at that address is
  * asked: so neither a botnet that tries the account nor a neighbour who tries others locks its owner
- * out. A login that succeeds gets back what it paid: whoever knows the password is not counted.
+ * out. From another address of a network that it knows, the network's budget is asked as well: else
+ * each address of a known network would have guesses of its own.
+ *
+ *                     address   network   account   account at this address
+ *     stranger           x         x         x
+ *     known network                x                           x
+ *     known address                                            x
+ *
+ * A login that succeeds gets back what it paid: whoever knows the password is not counted.
  *
  * A budget is a leaky bucket: so many at once, then one each so many minutes; nobody is locked out
  * for good. Fixed tables keyed by SipHash; where one is full, the bucket with the least in it goes,
@@ -41,11 +49,14 @@ struct budgets {
     } slots[BUDGET_KINDS][BUDGETS_SLOTS];
 };
 
+/* What an account knows of an address: see known.h. */
+enum budgets_place { BUDGETS_STRANGE, BUDGETS_NETWORK_KNOWN, BUDGETS_ADDRESS_KNOWN };
+
 struct budgets_try {
     struct netaddr from;
     str_t name;       /* in lower case; empty: not given */
-    uint64_t account; /* with `known` */
-    bool known;       /* this account has logged in from this network lately */
+    uint64_t account; /* unless BUDGETS_STRANGE */
+    enum budgets_place place;
 };
 
 /* Takes one from each budget of the try. False: one of them is used up, *which tells; nothing was
@@ -58,5 +69,7 @@ const char *budget_name(enum budget which);
 /* The network of an address, as it stands in keys: family and 3 (/24) or 7 (/56) bytes. */
 #define BUDGETS_NETWORK_MAX 8
 str_t budgets_network(const struct netaddr *a, char out[static BUDGETS_NETWORK_MAX]);
+/* Which address of its network: the byte that makes the network a /32 or /64. */
+uint8_t budgets_address(const struct netaddr *a);
 
 #endif

@@ -12,8 +12,8 @@ static bool exempt(const struct netaddr *from)
 
 static uint64_t who(const struct delays *d, const struct netaddr *from)
 {
-    uint64_t h =
-        siphash24(d->key, str_of(from->bytes, from->family == NETADDR_V4 ? V4 : V6_NETWORK));
+    struct netaddr a = netaddr_plain(from);
+    uint64_t h = siphash24(d->key, str_of(a.bytes, a.family == NETADDR_V4 ? V4 : V6_NETWORK));
     return h != 0 ? h : 1;
 }
 

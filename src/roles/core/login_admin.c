@@ -188,9 +188,9 @@ static enum store_rc write_record(struct change *c)
 static enum rc change_once(struct login_pool *p, const struct login_job *j, enum store_rc *done)
 {
     struct change c = {.pool = p, .job = j};
-    bool known;
+    enum budgets_place place;
     arena_init(&c.arena, ADMIN_ARENA);
-    *done = login_record(p, j->account, NULL, &c.arena, &c.record, &c.old, &known);
+    *done = login_record(p, j->account, NULL, &c.arena, &c.record, &c.old, &place);
     if (*done == STORE_DAMAGED && j->type == STORE_MSG_SET_PASSWORD) {
         (void)password_decode(STR_NONE, &c.record);
         c.damaged = true;
@@ -308,9 +308,9 @@ static enum rc list(struct login_pool *p, const struct login_job *j, struct buf 
     struct arena a;
     struct password_record r;
     struct store_password_info info[STORE_PASSWORDS_MAX] = {0};
-    bool known;
+    enum budgets_place place;
     arena_init(&a, ADMIN_ARENA);
-    enum store_rc rc = login_record(p, j->account, NULL, &a, &r, NULL, &known);
+    enum store_rc rc = login_record(p, j->account, NULL, &a, &r, NULL, &place);
     for (size_t i = 0; rc == STORE_OK && i < r.n; i++) {
         memcpy(info[i].name, r.entries[i].name, sizeof info[i].name);
         info[i].uses = r.entries[i].uses;

@@ -73,7 +73,8 @@ enum store_rc login_account(struct login_pool *p, str_t name, struct arena *a, u
 }
 
 enum store_rc login_record(struct login_pool *p, uint64_t account, const struct netaddr *from,
-                           struct arena *a, struct password_record *record, str_t *old, bool *known)
+                           struct arena *a, struct password_record *record, str_t *old,
+                           enum budgets_place *place)
 {
     static const struct netaddr nowhere;
     char secret[SECRET_KEY_MAX], network[SECRET_KEY_MAX];
@@ -88,9 +89,8 @@ enum store_rc login_record(struct login_pool *p, uint64_t account, const struct 
     if (rc != STORE_OK)
         return rc;
     bool there = password_decode(values[0].present ? values[0].value : STR_NONE, record);
-    struct cursor c = cursor_of(values[1].present ? values[1].value : STR_NONE);
-    uint32_t day = cursor_u32(&c);
-    *known = account != 0 && cursor_end(&c) && login_today(p) <= day + LOGIN_KNOWN_DAYS;
+    str_t seen = account != 0 && values[1].present ? values[1].value : STR_NONE;
+    *place = known_place(seen, from != NULL ? from : &nowhere, login_today(p));
     if (old != NULL)
         *old = values[0].present ? values[0].value : STR_NONE;
     return values[0].present && !there ? STORE_DAMAGED : STORE_OK;
@@ -209,14 +209,14 @@ static enum rc by_other(struct login_pool *p, struct login_job *j, uint64_t acco
                         const char *called, struct password_record *record)
 {
     struct arena a;
-    bool known;
+    enum budgets_place place;
     if (account == 0 || (j->login.name.len > 0 && j->account != account))
         return RC_PERM;
     enum rc rc = login_account_name(p, account, j->address);
     if (rc != RC_OK)
         return rc;
     arena_init(&a, READ_ARENA);
-    enum store_rc read = login_record(p, account, &j->login.from, &a, record, NULL, &known);
+    enum store_rc read = login_record(p, account, &j->login.from, &a, record, NULL, &place);
     arena_free(&a);
     if (read != STORE_OK)
         return RC_TEMP;
@@ -250,11 +250,11 @@ static enum rc by_token(struct login_pool *p, struct login_job *j, struct arena 
 enum rc login_check(struct login_pool *p, struct login_job *j, struct password_record *record)
 {
     struct arena a;
-    bool known;
+    enum budgets_place place;
     enum rc rc = RC_TEMP;
     arena_init(&a, READ_ARENA);
     /* read again: it may have changed while the job waited */
-    enum store_rc read = login_record(p, j->account, &j->login.from, &a, record, NULL, &known);
+    enum store_rc read = login_record(p, j->account, &j->login.from, &a, record, NULL, &place);
     if (read == STORE_OK)
         switch (j->login.proof) {
         case STORE_PROOF_PASSWORD: rc = by_password(p, j, record); break;

@@ -6,11 +6,12 @@
  *     login_note.c   what a login that succeeded leaves behind
  *     login_admin.c  passwords and certificates are set and taken away
  *
- * Rows of PART_SECRET, which nobody else reads:
+ * Rows of PART_SECRET, which nobody else reads (its others: relay/NAME, post/route.h; hmac/key,
+ * post/return_path.h):
  *
  *     pw/ID            passwords of an account (password.h)
  *     cert/SHA256      the account (u64) a client certificate belongs to
- *     known/ID/NET     the day (u32) the account last logged in from this network (budgets.h)
+ *     known/ID/NET     when the account last logged in from this network, and where in it (known.h)
  *     fake-salt        32 random bytes: salts of SCRAM come from it, see login_salt */
 #ifndef ROLES_CORE_LOGIN_IMPL_H
 #define ROLES_CORE_LOGIN_IMPL_H
@@ -21,6 +22,7 @@
 #include "roles/core/budgets.h"
 #include "roles/core/client.h"
 #include "roles/core/delays.h"
+#include "roles/core/known.h"
 #include "roles/core/password.h"
 #include "roles/core/verified.h"
 #include "roles/log.h"
@@ -30,10 +32,8 @@
 #define DIRECTORY_PART ((part_t){PART_DIRECTORY, 0})
 #define SECRET_KEY_MAX 64 /* of the rows above */
 
-/* Where an account has logged in from counts for so long, and so many networks are kept: a year's
- * holidays; the oldest goes. */
-#define LOGIN_KNOWN_DAYS 90
-#define LOGIN_KNOWN_MAX  64
+/* So many networks are kept of each account: a year's holidays; the oldest goes. */
+#define LOGIN_KNOWN_MAX 64
 
 struct login_job {
     struct list link;
@@ -116,11 +116,11 @@ bool login_pool_add(struct login_pool *p, struct login_job *j, bool first);
 
 /* The account of a login name (in lower case); 0: there is none. */
 enum store_rc login_account(struct login_pool *p, str_t name, struct arena *a, uint64_t *account);
-/* Reads an account's record and whether it knows this network; for account 0 the same work.
+/* Reads an account's record and what it knows of this address; for account 0 the same work.
  * *old, if asked for: the row as it is, in the arena. */
 enum store_rc login_record(struct login_pool *p, uint64_t account, const struct netaddr *from,
                            struct arena *a, struct password_record *record, str_t *old,
-                           bool *known);
+                           enum budgets_place *place);
 /* Pool thread: is the proof right? Fills the job's account, address, password_name, which and
  * signature, and *record. */
 enum rc login_check(struct login_pool *p, struct login_job *j, struct password_record *record);

@@ -1,5 +1,5 @@
 /* login_note.c: what a login that succeeded leaves behind, at most once a day for each account and
- * network: that the account was there (so that nobody locks it out from there, see budgets.h), the day
+ * address: that the account was there (so that nobody locks it out from there, see budgets.h), the day
  * the password was used, and SCRAM keys where a record has none yet.
  *
  * It is written after the answer, which does not depend on it; and durably, since reads do not see a
@@ -15,7 +15,10 @@ enum { NOTE_ARENA = 256 << 10, TRIES = 3 };
 static uint64_t pair(const struct login_pool *p, uint64_t account, const struct netaddr *from)
 {
     char key[SECRET_KEY_MAX];
-    return siphash24(p->server->map_key, known_key(account, from, key));
+    size_t n = known_key(account, from, key).len;
+    must(n < sizeof key);
+    key[n] = (char)budgets_address(from);
+    return siphash24(p->server->map_key, str_of(key, n + 1));
 }
 
 bool login_noted(struct login_pool *p, uint64_t account, const struct netaddr *from)
@@ -48,8 +51,7 @@ static void drop_oldest(struct login_pool *p, uint64_t account, struct arena *a,
     size_t oldest = 0;
     uint32_t oldest_day = UINT32_MAX;
     for (size_t i = 0; i < page.n; i++) {
-        struct cursor c = cursor_of(page.rows[i].value);
-        uint32_t day = cursor_u32(&c);
+        uint32_t day = known_last_day(page.rows[i].value);
         if (day < oldest_day) {
             oldest = i;
             oldest_day = day;
@@ -64,14 +66,21 @@ static void note_network(struct login_pool *p, const struct login_job *j, struct
     char key[SECRET_KEY_MAX];
     bool present;
     str_t value;
-    struct buf day;
-    buf_init(&day, 4);
+    struct buf row;
+    buf_init(&row, KNOWN_ROW_MAX);
     str_t k = arena_dup(a, known_key(j->account, &j->login.from, key));
-    if (store_get1(p->server->engine, SECRET_PART, k, a, &present, &value) == STORE_OK && !present)
+    enum store_rc rc = store_get1(p->server->engine, SECRET_PART, k, a, &present, &value);
+    bool there = rc == STORE_OK && present;
+    /* another login from there may be noted just now */
+    if (there)
+        store_require_equal(b, k, value);
+    else if (rc == STORE_OK)
+        store_require_absent(b, k);
+    if (rc == STORE_OK && !present)
         drop_oldest(p, j->account, a, b);
-    buf_u32(&day, login_today(p));
-    store_put(b, k, arena_dup(a, buf_str(&day)));
-    buf_free(&day);
+    if (known_note(there ? value : STR_NONE, &j->login.from, login_today(p), &row))
+        store_put(b, k, arena_dup(a, buf_str(&row)));
+    buf_free(&row);
 }
 
 /* ---- the record ---- */
@@ -105,14 +114,33 @@ static void note_record(struct login_pool *p, const struct login_job *j, struct 
     buf_free(&bytes);
 }
 
-/* The record as it is now, if it is still the one that was checked against. */
-static bool read_same(struct login_pool *p, const struct login_job *j,
-                      const struct password_record *checked, struct arena *a,
-                      struct password_record *now, str_t *old)
+/* It is still the record that was checked against. */
+static bool same(const struct password_record *now, const struct password_record *checked)
 {
-    bool known;
-    return login_record(p, j->account, &j->login.from, a, now, old, &known) == STORE_OK &&
-           old->len > 0 && now->generation == checked->generation && now->n == checked->n;
+    return now->generation == checked->generation && now->n == checked->n;
+}
+
+/* What is to be written; STORE_DENIED: nothing, since the account was removed meanwhile: nothing of it
+ * is to be left, and its record is the first that goes (login_admin.c). */
+static enum store_rc fill(struct login_pool *p, const struct login_job *j,
+                          const struct password_record *checked, struct arena *a,
+                          struct store_batch *b)
+{
+    struct password_record now;
+    enum budgets_place place;
+    char key[SECRET_KEY_MAX], name[STORE_ADDRESS_MAX + 1];
+    str_t old, k = arena_dup(a, secret_key("pw/", j->account, key));
+    enum store_rc rc = login_record(p, j->account, &j->login.from, a, &now, &old, &place);
+    if (rc == STORE_OK && old.len == 0 && login_account_name(p, j->account, name) == RC_PERM)
+        rc = STORE_DENIED;
+    if (rc == STORE_OK && old.len > 0)
+        store_require_present(b, k);
+    if (rc == STORE_OK)
+        note_network(p, j, a, b);
+    if (rc == STORE_OK && j->which >= 0 && old.len > 0 && same(&now, checked))
+        note_record(p, j, &now, old, k, a, b);
+    digest_wipe(&now, sizeof now);
+    return rc;
 }
 
 void login_note(struct login_pool *p, const struct login_job *j,
@@ -128,21 +156,15 @@ void login_note(struct login_pool *p, const struct login_job *j,
     for (int i = 0; i < TRIES && rc == STORE_CONFLICT; i++) {
         struct arena a;
         struct store_batch b;
-        struct password_record now;
-        char key[SECRET_KEY_MAX];
-        str_t old;
         arena_init(&a, NOTE_ARENA);
         store_batch_init(&b, SECRET_PART, &a);
-        note_network(p, j, &a, &b);
-        if (j->which >= 0 && read_same(p, j, record, &a, &now, &old))
-            note_record(p, j, &now, old, secret_key("pw/", j->account, key), &a, &b);
-        rc = store_commit(p->server->engine, &b);
-        digest_wipe(&now, sizeof now);
+        rc = fill(p, j, record, &a, &b);
+        rc = rc == STORE_OK ? store_commit(p->server->engine, &b) : rc;
         arena_free(&a);
     }
     if (rc == STORE_OK)
         set_noted(p, j->account, &j->login.from);
-    else
+    else if (rc != STORE_DENIED)
         log_event("core", STR_NONE, "login-not-noted", log_u64("account", j->account),
                   log_cstr("store", store_rc_name(rc)), log_end);
 }

@@ -234,6 +234,7 @@ static bool trusted(const struct login_pool *p, const struct netaddr *from)
         const struct netaddr *at;
         size_t n;
     } own[] = {{s->listen_smtp, s->n_listen_smtp},
+               {s->listen_lmtp, s->n_listen_lmtp},
                {s->listen_pop3, s->n_listen_pop3},
                {s->listen_submission, s->n_listen_submission},
                {s->listen_submissions, s->n_listen_submissions}};
@@ -274,14 +275,14 @@ static bool answer_known(struct login_pool *p, struct login_job *j,
 }
 
 /* Takes what the try costs. False: it is used up, and the job was answered and is gone. */
-static bool pay(struct login_pool *p, struct login_job *j, bool known)
+static bool pay(struct login_pool *p, struct login_job *j, enum budgets_place place)
 {
     if (!j->stranger || j->verified)
         return true;
     int64_t now = p->server->env->mono_ms(p->server->env);
     enum budget which;
     j->budget = (struct budgets_try){
-        .from = j->login.from, .name = j->login.name, .account = j->account, .known = known};
+        .from = j->login.from, .name = j->login.name, .account = j->account, .place = place};
     pthread_mutex_lock(&p->lock);
     j->paid = budgets_take(&p->budgets, &j->budget, now, &which);
     p->refused += !j->paid;
@@ -298,21 +299,21 @@ static void start(struct core_client *c, struct login_job *j)
 {
     struct login_pool *p = c->server->pool;
     struct password_record record;
-    bool known = false;
+    enum budgets_place place = BUDGETS_STRANGE;
     j->stranger = !trusted(p, &j->login.from);
     j->begun = atomic_load(&p->changes);
     enum store_rc rc = login_account(p, j->login.name, &c->arena, &j->account);
     if (rc == STORE_OK)
-        rc = login_record(p, j->account, &j->login.from, &c->arena, &record, NULL, &known);
+        rc = login_record(p, j->account, &j->login.from, &c->arena, &record, NULL, &place);
     if (rc != STORE_OK) {
         log_event("core", STR_NONE, "login-error", log_cstr("store", store_rc_name(rc)),
                   log_str("name", j->login.name), log_end);
         login_answer(p, j, RC_TEMP);
         return;
     }
-    bool gone = answer_known(p, j, &record) || !pay(p, j, known);
+    bool gone = answer_known(p, j, &record) || !pay(p, j, place);
     digest_wipe(&record, sizeof record);
-    if (!gone && !login_pool_add(p, j, known || j->verified))
+    if (!gone && !login_pool_add(p, j, place != BUDGETS_STRANGE || j->verified))
         login_answer(p, j, RC_TEMP);
 }
 
@@ -383,12 +384,12 @@ bool core_scram(struct core_client *c, struct channel_peer *p, uint64_t id, str_
     uint8_t salt[STORE_SCRAM_SALT];
     char name[STORE_NAME_MAX];
     uint64_t account;
-    bool known;
+    enum budgets_place place;
     memcpy(name, q.name.len > 0 ? q.name.ptr : "", q.name.len);
     str_lower(name, q.name.len);
     bool ok = login_salt(pool, str_of(name, q.name.len), salt) == RC_OK &&
               login_account(pool, str_of(name, q.name.len), &c->arena, &account) == STORE_OK &&
-              login_record(pool, account, NULL, &c->arena, &record, NULL, &known) == STORE_OK;
+              login_record(pool, account, NULL, &c->arena, &record, NULL, &place) == STORE_OK;
     if (!ok) {
         client_reply_rc(p, id, STORE_MSG_SCRAM, RC_TEMP);
         return true;
@@ -396,7 +397,7 @@ bool core_scram(struct core_client *c, struct channel_peer *p, uint64_t id, str_
     bool has_keys = record.n > 0 && record.entries[0].scram;
     buf_u8(&c->out, RC_OK);
     buf_add(&c->out, str_of(has_keys ? record.scram_salt : salt, STORE_SCRAM_SALT));
-    buf_u32(&c->out, has_keys ? record.iterations : PASSWORD_ITERATIONS);
+    buf_u32(&c->out, has_keys ? record.iterations : password_cost.iterations);
     digest_wipe(&record, sizeof record);
     client_reply(c, p, id, STORE_MSG_SCRAM, &c->out);
     return true;

@@ -80,7 +80,7 @@ static bool decode_1(struct cursor *c, struct password_record *r)
     memcpy(p->name, STORE_PASSWORD_MAIN.ptr, STORE_PASSWORD_MAIN.len);
     p->uses = STORE_USES_ALL;
     r->n = 1;
-    r->iterations = PASSWORD_ITERATIONS; /* once it has keys */
+    r->iterations = password_cost.iterations; /* once it has keys */
     return cursor_end(c) && cost_valid(r);
 }
 
@@ -101,17 +101,30 @@ static bool decode_2(struct cursor *c, struct password_record *r)
     return cursor_end(c) && cost_valid(r);
 }
 
+/* For a record that was written without one. False: no memory. */
+static bool generation_of(str_t bytes, uint64_t *out)
+{
+    uint8_t hash[DIGEST_MAX];
+    if (!digest_hash(DIGEST_SHA256, bytes, hash))
+        return false;
+    memcpy(out, hash, sizeof *out);
+    *out += *out == 0;
+    return true;
+}
+
 bool password_decode(str_t bytes, struct password_record *out)
 {
     struct cursor c = cursor_of(bytes);
     *out = (struct password_record){0};
     uint8_t version = cursor_u8(&c);
-    if ((version == VERSION_1 && decode_1(&c, out)) || (version == VERSION_2 && decode_2(&c, out)))
+    bool good =
+        (version == VERSION_1 && decode_1(&c, out)) || (version == VERSION_2 && decode_2(&c, out));
+    if (good && (out->generation != 0 || generation_of(bytes, &out->generation)))
         return true;
-    *out = (struct password_record){.memory_kib = PASSWORD_MEMORY_KIB,
-                                    .passes = PASSWORD_PASSES,
-                                    .lanes = PASSWORD_LANES,
-                                    .iterations = PASSWORD_ITERATIONS};
+    *out = (struct password_record){.memory_kib = password_cost.memory_kib,
+                                    .passes = password_cost.passes,
+                                    .lanes = password_cost.lanes,
+                                    .iterations = password_cost.iterations};
     return false;
 }
 

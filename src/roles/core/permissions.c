@@ -53,10 +53,9 @@ static const struct permission mx_rows[] = {
     DIRECTORY("addr/", RIGHT_GET),
     DIRECTORY("first/domain", RIGHT_GET), /* <postmaster> without a domain */
     DIRECTORY("acct/", RIGHT_KEYS),       /* the first account: postmaster's */
-    /* content whose sender hung up */
     QUEUE("m/", RIGHT_CREATE),
     QUEUE("c/", RIGHT_CREATE),
-    QUEUE_IF_NEW("c/", RIGHT_DELETE, "m/"),
+    QUEUE_IF_NEW("c/", RIGHT_DELETE, "m/"), /* content whose sender hung up */
     QUEUE_IF_NEW("dr/", RIGHT_CREATE, "m/"),
     QUEUE_IF_NEW("dl/", RIGHT_CREATE, "m/"),
     QUEUE("etrn/", RIGHT_WRITE), /* asks courier to try a domain now: post/queue.h */

@@ -310,15 +310,20 @@ const struct netaddr *attempt_addr(const struct attempt *t)
     return &t->addr;
 }
 
+void attempt_quit(struct attempt *t)
+{
+    struct env *env = t->setup.env;
+    if (t->smtp == NULL || smtpc_want(t->smtp) != SMTPC_READY || smtpc_accepting(t->smtp))
+        return;
+    smtpc_quit(t->smtp);
+    (void)smtpc_pump(t->smtp, t->conn, env, env->mono_ms(env) + ATTEMPT_CLOSE_MS);
+}
+
 void attempt_close(struct attempt *t)
 {
     if (t == NULL)
         return;
-    if (t->smtp != NULL && smtpc_want(t->smtp) == SMTPC_READY && !smtpc_accepting(t->smtp)) {
-        struct env *env = t->setup.env;
-        smtpc_quit(t->smtp);
-        (void)smtpc_pump(t->smtp, t->conn, env, env->mono_ms(env) + ATTEMPT_CLOSE_MS);
-    }
+    attempt_quit(t);
     attempt_hang_up(t);
     arena_free(&t->chunk);
     arena_free(&t->keep);

@@ -6,12 +6,15 @@
  *
  * What fails under the policy ends this address; only MAY has a way back, and only from a handshake
  * that failed: a new connection in plaintext (RFC 7435 3: some protection where it can be had). */
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "proto/sasl/client.h"
 #include "roles/courier/attempt_internal.h"
 #include "roles/courier/client_io.h"
 #include "roles/courier/mx_lookup.h"
+#include "roles/role_table.h"
 
 void attempt_hang_up(struct attempt *t)
 {
@@ -54,6 +57,18 @@ static int64_t deadline(const struct attempt *t, int64_t ms)
 
 /* ---- connection and greeting ---- */
 
+/* Our own sandbox: what it says is put right in the settings. */
+static void explain_port(const struct attempt *t, struct err *why)
+{
+    const struct settings *set = t->setup.set;
+    if (strstr(why->text, strerror(EACCES)) == NULL ||
+        role_may_connect(ROLE_COURIER, set, t->addr.port))
+        return;
+    (void)err_set(why, RC_TEMP, "4.3.5",
+                  "port %u is none that mail may be sent to: see relay_ports in the configuration",
+                  (unsigned)t->addr.port);
+}
+
 static enum tried dial(struct attempt *t, struct err *err)
 {
     struct err why = {0};
@@ -70,6 +85,7 @@ static enum tried dial(struct attempt *t, struct err *err)
     if (env->connect(env, &t->addr, from, deadline(t, ATTEMPT_CONNECT_MS), &t->conn, &why) == RC_OK)
         return mx_self_connection(t->setup.set, t->conn) ? TRIED_SELF : TRIED_OPEN;
     t->conn = NULL;
+    explain_port(t, &why);
     say(t, err, &why, "4.4.1");
     /* RFC 3463: unable to route */
     return strcmp(why.status, "4.4.4") == 0 ? TRIED_NO_WAY : TRIED_FAILED;
@@ -268,6 +284,7 @@ enum tried attempt_connect(struct attempt *t, struct err *err)
 bool attempt_reconnect(struct attempt *t)
 {
     struct err why = {0};
+    attempt_quit(t);
     struct smtpc *old = t->smtp;
     t->smtp = NULL;
     attempt_hang_up(t);

@@ -12,20 +12,49 @@ bool attempt_convert_wanted(const struct queue_message *m, const struct smtpc_fe
     return binary || (!m->body_binary && m->body_8bit && !f->body_8bit);
 }
 
-static enum rc look(struct mail_convert *c, const struct queue_message *m, attempt_chunk_fn *chunk,
-                    void *user, struct arena *scratch, struct err *err)
+/* All of it, chunk by chunk. */
+static enum rc read_all(struct attempt_convert *v, const struct attempt_content *from,
+                        bool (*take)(struct attempt_convert *v, str_t bytes), struct err *err)
 {
-    for (uint32_t k = 0; k < m->chunks; k++) {
+    for (uint32_t k = 0; k < from->m->chunks; k++) {
         str_t bytes = STR_NONE;
-        arena_reset(scratch);
-        enum rc rc = chunk(user, k, scratch, &bytes);
+        arena_reset(from->scratch);
+        enum rc rc = from->chunk(from->user, k, from->scratch, &bytes);
         if (rc == RC_PERM)
             return err_set(err, RC_PERM, "5.3.0", "the stored message is damaged");
         if (rc != RC_OK)
             return err_set(err, RC_TEMP, "4.3.0", "the stored message cannot be read now");
-        mail_convert_look(c, bytes);
+        if (!take(v, bytes))
+            return err_set(err, RC_TEMP, "4.3.0", "out of memory for the conversion");
     }
     return RC_OK;
+}
+
+static bool look(struct attempt_convert *v, str_t bytes)
+{
+    mail_convert_look(v->c, bytes);
+    return true;
+}
+
+static bool count(struct attempt_convert *v, str_t bytes)
+{
+    str_t out = STR_NONE;
+    bool ok = attempt_convert_feed(v, bytes, false, &out);
+    v->size += out.len;
+    return ok;
+}
+
+static enum rc measure_all(struct attempt_convert *v, const struct attempt_content *from,
+                           struct err *err)
+{
+    str_t tail = STR_NONE;
+    enum rc rc = read_all(v, from, count, err);
+    if (rc == RC_OK && !attempt_convert_feed(v, STR_NONE, true, &tail))
+        rc = err_set(err, RC_TEMP, "4.3.0", "out of memory for the conversion");
+    if (rc == RC_OK)
+        v->size += tail.len;
+    mail_convert_again(v->c);
+    return rc;
 }
 
 static enum rc judge(struct mail_convert *c, bool *needed, struct err *err)
@@ -46,17 +75,18 @@ static enum rc judge(struct mail_convert *c, bool *needed, struct err *err)
 }
 
 enum rc attempt_convert_begin(struct attempt_convert *out, enum mail_convert_to to,
-                              const struct queue_message *m, attempt_chunk_fn *chunk, void *user,
-                              struct arena *scratch, struct err *err)
+                              const struct attempt_content *from, bool measure, struct err *err)
 {
     bool needed = false;
     *out = (struct attempt_convert){.c = mail_convert_new(to), .to = to};
     buf_init(&out->out, OUT_MAX);
     if (out->c == NULL)
         return err_set(err, RC_TEMP, "4.3.0", "out of memory");
-    enum rc rc = look(out->c, m, chunk, user, scratch, err);
+    enum rc rc = read_all(out, from, look, err);
     if (rc == RC_OK)
         rc = judge(out->c, &needed, err);
+    if (rc == RC_OK && needed && measure)
+        rc = measure_all(out, from, err);
     if (rc != RC_OK || !needed)
         attempt_convert_end(out);
     return rc;

@@ -42,7 +42,10 @@ enum tried {
 
 /* t->host, addr and demand are set. *err says why if not TRIED_OPEN (never TRIED_NO_TLS). */
 enum tried attempt_connect(struct attempt *t, struct err *err);
-/* The same address again. If that fails the old engine stays, dead: it has the reason. */
+/* QUIT, waiting at most ATTEMPT_CLOSE_MS, where the peer waits for a command. */
+void attempt_quit(struct attempt *t);
+/* The same address again, after QUIT if the connection is of use still (RFC 5321 4.1.1.10). If that
+ * fails the old engine stays, dead: it has the reason. */
 bool attempt_reconnect(struct attempt *t);
 void attempt_hang_up(struct attempt *t);
 

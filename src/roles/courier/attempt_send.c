@@ -152,7 +152,7 @@ static struct smtpc_envelope envelope_of(const struct attempt *t, const struct s
                                        s->d->has_sender ? s->d->sender : m->reverse_path,
                                    .recipients = s->to + from,
                                    .n = n,
-                                   .size = m->size,
+                                   .size = s->convert.size > 0 ? s->convert.size : m->size,
                                    .body_8bit = s->converting ? as_8bit : m->body_8bit,
                                    .body_binary = !s->converting && m->body_binary,
                                    .smtputf8 = m->smtputf8,
@@ -201,12 +201,15 @@ static void fill_verdicts(const struct attempt *t, const struct sending *s, size
 /* The content as this peer can take it. False: it cannot; the verdicts are filled. */
 static bool prepare(struct attempt *t, struct sending *s, size_t from, size_t n)
 {
+    const struct attempt_content content = {s->m, s->chunk, s->user, &t->chunk};
+    const struct smtpc_features *f = smtpc_features(t->smtp);
     struct err err;
     enum mail_convert_to to;
-    s->converting = attempt_convert_wanted(s->m, smtpc_features(t->smtp), &to);
+    s->convert.size = 0;
+    s->converting = attempt_convert_wanted(s->m, f, &to);
     if (!s->converting || smtpc_want(t->smtp) == SMTPC_DEAD)
         return true;
-    enum rc rc = attempt_convert_begin(&s->convert, to, s->m, s->chunk, s->user, &t->chunk, &err);
+    enum rc rc = attempt_convert_begin(&s->convert, to, &content, f->size, &err);
     for (size_t i = 0; rc != RC_OK && i < n; i++) {
         struct attempt_verdict *v = &s->verdicts[from + i];
         *v = (struct attempt_verdict){.rc = rc, .text = arena_dup(s->arena, str_c(err.text))};

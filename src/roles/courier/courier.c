@@ -12,7 +12,17 @@ enum { SWEEP_PAUSE_MS = 5000 };
 bool courier_init(struct courier *c, struct env *env, const struct settings *set)
 {
     *c = (struct courier){.setup = {.env = env, .set = set, .tables = tables_new(env)}};
-    return c->setup.tables != NULL && carrier_init(&c->carrier, env, set, false, courier_deliver);
+    if (c->setup.tables != NULL && carrier_init(&c->carrier, env, set, false, courier_deliver))
+        return true;
+    tables_free(c->setup.tables);
+    return false;
+}
+
+void courier_free(struct courier *c)
+{
+    carrier_free(&c->carrier);
+    tables_free(c->setup.tables);
+    tls_client_free(c->setup.tls);
 }
 
 static void *sweeper(void *user)
@@ -27,13 +37,21 @@ static void *sweeper(void *user)
     return NULL;
 }
 
+static void free_late(void *kept)
+{
+    courier_free(kept);
+    free(kept);
+}
+
 int role_courier(struct role *r)
 {
-    /* for the life of the process: hints come until the store is closed, which is after us */
-    static struct courier *c;
-    c = malloc(sizeof *c);
-    if (c == NULL || !courier_init(c, &r->env, r->settings))
+    struct courier *c = malloc(sizeof *c);
+    if (c == NULL || !courier_init(c, &r->env, r->settings)) {
+        free(c);
         return EX_OSERR;
+    }
+    r->kept = c; /* hints come until the store is closed, which is after us */
+    r->free_late = free_late;
     if (r->tls != NULL && (c->setup.tls = tls_client_new(r->tls)) == NULL)
         return EX_OSERR;
     if (!token_check_start(&r->env, r->settings, r->tls))

@@ -34,6 +34,8 @@ struct courier {
 
 /* False: no memory. Then carrier_attach; then, without threads, carrier_step. */
 bool courier_init(struct courier *c, struct env *env, const struct settings *set);
+/* All that it owns, setup.tls too. Not before the store is closed, where hints come from threads. */
+void courier_free(struct courier *c);
 
 /* One destination's due deliveries over one connection (agenda_work_fn; user is the carrier). */
 void courier_deliver(void *user, struct schedule_dest *d, struct schedule_entry first);

@@ -2,8 +2,6 @@
  *
  * Two jobs take turns: the outcome of one is on its way to the disk while the other is sent, up to
  * its final dot. */
-#include <stdio.h>
-
 #include "proto/smtp/client.h"
 #include "roles/courier/courier.h"
 #include "roles/delivery/job.h"
@@ -21,7 +19,9 @@ struct run {
     struct attempt_target failed; /* in failed_words */
     struct arena failed_words;
     struct err err;
+    bool asked;     /* the message in hand was asked for by hand */
     bool suspended; /* nothing is to be sent there */
+    bool waits;     /* … now, as others have found out */
     bool over;      /* no further message */
     struct job job[2];
     unsigned turn;
@@ -51,13 +51,15 @@ static void keep_failure(struct run *r, const struct attempt_target *to)
     r->unreachable = !r->failed_words.failed;
 }
 
-/* Which host it is becomes known here: it may be one to be left alone. */
+/* Which host it is becomes known here: it may be one to be left alone, by the operator's word or
+ * because it was not reached for another domain a moment ago. */
 static bool hook_site(void *user, str_t host)
 {
     struct run *r = user;
     agenda_site(&r->c->agenda, r->dest, host);
     r->suspended = agenda_suspended(&r->c->agenda, r->dest);
-    return !r->suspended;
+    r->waits = !r->suspended && !r->asked && agenda_waits(&r->c->agenda, r->dest);
+    return !r->suspended && !r->waits;
 }
 
 /* RC_OK: r->attempt is open for it. */
@@ -69,7 +71,7 @@ static enum rc dial(struct run *r, const struct attempt_target *to)
         return r->err.rc;
     hang_up(r);
     enum rc rc = attempt_open(r->setup, to, hook_site, r, &r->arena, &r->attempt, &r->err);
-    if (rc == RC_OK || r->suspended)
+    if (rc == RC_OK || r->suspended || r->waits)
         return rc;
     r->attempt = NULL;
     r->err.rc = rc == RC_PERM ? RC_PERM : RC_TEMP;
@@ -122,12 +124,11 @@ static bool any_ok(const struct job *j)
 }
 
 /* 421, or 4xx before any recipient was named: it is the whole destination that waits. */
-static void put_off(struct run *r, const struct job *j)
+static void put_off(struct run *r, struct job *j)
 {
-    char text[SMTPC_REPLY_LINE];
-    snprintf(text, sizeof text, STR_FMT ": %d " STR_FMT, STR_ARG(attempt_host(r->attempt)),
-             j->verdicts[0].code, STR_ARG(str_first(j->verdicts[0].text, 400)));
-    agenda_back_off(&r->c->agenda, r->dest, str_c(text));
+    str_t text = arena_fmt(&j->arena, STR_FMT ": " STR_FMT, STR_ARG(attempt_host(r->attempt)),
+                           STR_ARG(outcome_said(j, &j->verdicts[0])));
+    agenda_back_off(&r->c->agenda, r->dest, text);
     r->over = true;
 }
 
@@ -156,6 +157,7 @@ static void send_message(struct run *r, struct job *j)
         job_verdict_all(j, rc, err.status, arena_dup(&j->arena, str_c(err.text)));
         return;
     }
+    r->asked = j->entry.asked || j->d.asked;
     rc = dial(r, &to);
     if (rc != RC_OK) {
         job_verdict_all(j, rc, r->err.status, str_c(r->err.text));
@@ -191,6 +193,11 @@ static void one(struct run *r, struct job *j)
         send_message(r, j);
     if (r->suspended) {
         agenda_later(g, j->entry, AGENDA_SUSPENDED_MS);
+        r->over = true;
+        return;
+    }
+    if (r->waits) { /* untried: its time is as it was, its site's counts */
+        agenda_done(g, j->entry, j->d.next_ms);
         r->over = true;
         return;
     }
@@ -232,7 +239,7 @@ void courier_deliver(void *user, struct schedule_dest *d, struct schedule_entry 
     do {
         if (job_read(&r.job[r.turn], e))
             one(&r, &r.job[r.turn]);
-    } while (!r.over && next_entry(&r, &e));
+    } while (!r.over && !first.late && next_entry(&r, &e)); /* late: nobody is connected to */
     bool done = job_finish(previous(&r));
     (void)done; /* it said what it had to */
     hang_up(&r);

@@ -9,7 +9,8 @@
 
 enum {
     /* what the clock may drift between two looks without being called a jump */
-    CLOCK_JUMP_MS = 3600000
+    CLOCK_JUMP_MS = 3600000,
+    SITE_TEXT = 320 /* a host name and a port */
 };
 
 /* ---- hints ---- */
@@ -25,9 +26,12 @@ static void put_due(struct agenda *g, const struct queue_due *due)
                               .domain = due->domain,
                               .via = due->via,
                               .source = due->source,
-                              .priority = due->priority};
-    x.due_ms = g->env->mono_ms(g->env) +
-               schedule_delay_ms(&g->policy, due->next_ms, g->env->wall_ms(g->env));
+                              .priority = due->priority,
+                              .asked = due->asked,
+                              .by = due->deliver_by_ms != 0};
+    int64_t mono = g->env->mono_ms(g->env), wall = g->env->wall_ms(g->env);
+    x.due_ms = mono + schedule_delay_ms(&g->policy, due->next_ms, wall);
+    x.by_ms = mono + schedule_until_ms(due->deliver_by_ms, wall);
     if (!schedule_put(g->schedule, &x))
         g->rescan = true;
 }
@@ -87,6 +91,14 @@ static void hint(void *user, part_t part, str_t key, str_t value, bool deleted)
 
 /* ---- reading rows ---- */
 
+/* What a read says may be older than what a hint has said since. So nothing is taken out for it: that
+ * a row is held sees whoever takes it in hand. */
+static void put_read(struct agenda *g, const struct queue_due *due)
+{
+    if (due->state == QUEUE_READY)
+        put_due(g, due);
+}
+
 static void page_put(struct agenda *g, const struct store_page *p)
 {
     for (size_t i = 0; i < p->n; i++) {
@@ -103,7 +115,7 @@ static void page_put(struct agenda *g, const struct store_page *p)
                       log_end);
             continue;
         }
-        put_due(g, &due);
+        put_read(g, &due);
     }
 }
 
@@ -144,7 +156,7 @@ static enum store_rc read_one(struct agenda *g, struct schedule_entry e)
     struct queue_due due;
     if (rc == STORE_OK && present && queue_due_decode(key, value, &due)) {
         pthread_mutex_lock(&g->lock);
-        put_due(g, &due);
+        put_read(g, &due);
         feed_lingering(g, &due);
         pthread_mutex_unlock(&g->lock);
     }
@@ -214,27 +226,42 @@ void agenda_later(struct agenda *g, struct schedule_entry e, int64_t ms)
     pthread_mutex_unlock(&g->lock);
 }
 
+/* d is in the caller's hands, and keeps its name; its site may be another by now. */
+static void site_copy(const struct schedule_dest *d, char *out, size_t cap)
+{
+    str_toc(schedule_site_name(d), out, cap);
+}
+
 void agenda_good(struct agenda *g, struct schedule_dest *d)
 {
+    char site[SITE_TEXT];
     pthread_mutex_lock(&g->lock);
     bool waited = schedule_good(g->schedule, d);
+    site_copy(d, site, sizeof site);
     agenda_wake(g); /* one more connection may be allowed now */
     pthread_mutex_unlock(&g->lock);
+    if (waited)
+        log_event(g->role, STR_NONE, "reached", log_str("domain", schedule_dest_domain(d)),
+                  log_cstr("site", site), log_end);
     if (waited && !g->local)
         agenda_wait_forget(g, d);
 }
 
-void agenda_bad(struct agenda *g, struct schedule_dest *d)
-{
-    agenda_back_off(g, d, STR_NONE);
-}
-
 void agenda_back_off(struct agenda *g, struct schedule_dest *d, str_t reason)
 {
+    char site[SITE_TEXT];
+    str_t former;
     pthread_mutex_lock(&g->lock);
     int64_t now = g->env->mono_ms(g->env);
+    bool anew = schedule_waits_ms(d, now, &former) == 0; /* else another connection has said so */
     int64_t until = schedule_bad(g->schedule, d, now);
+    schedule_reason(d, reason);
+    site_copy(d, site, sizeof site);
     pthread_mutex_unlock(&g->lock);
+    if (anew)
+        log_event(g->role, STR_NONE, "back-off", log_str("domain", schedule_dest_domain(d)),
+                  log_cstr("site", site), log_i64("until_s", (until - now) / 1000),
+                  log_str("reason", reason), log_end);
     if (!g->local)
         agenda_wait_keep(g, d, until - now, reason);
 }
@@ -254,6 +281,19 @@ bool agenda_suspended(struct agenda *g, struct schedule_dest *d)
     return suspended;
 }
 
+bool agenda_waits(struct agenda *g, struct schedule_dest *d)
+{
+    char reason[SCHEDULE_REASON_MAX + 1];
+    str_t kept;
+    pthread_mutex_lock(&g->lock);
+    int64_t ms = schedule_waits_ms(d, g->env->mono_ms(g->env), &kept);
+    str_toc(kept, reason, sizeof reason);
+    pthread_mutex_unlock(&g->lock);
+    if (ms > 0 && !g->local)
+        agenda_wait_keep(g, d, ms, str_c(reason));
+    return ms > 0;
+}
+
 void agenda_leave(struct agenda *g, struct schedule_dest *d)
 {
     pthread_mutex_lock(&g->lock);
@@ -267,8 +307,11 @@ void agenda_clock(struct agenda *g)
 {
     int64_t mono = g->env->mono_ms(g->env), skew = g->env->wall_ms(g->env) - mono;
     int64_t moved = skew - g->clock_skew_ms;
-    if (moved > CLOCK_JUMP_MS || moved < -CLOCK_JUMP_MS)
+    if (moved > CLOCK_JUMP_MS || moved < -CLOCK_JUMP_MS) {
         g->grace_until_ms = mono + AGENDA_GRACE_MS;
+        g->jumped_ms += moved;
+        g->jumped_from_ms = mono + g->clock_skew_ms;
+    }
     g->clock_skew_ms = skew;
 }
 
@@ -281,12 +324,30 @@ bool agenda_grace(struct agenda *g)
     return grace;
 }
 
+int64_t agenda_since(struct agenda *g, int64_t wall_ms)
+{
+    pthread_mutex_lock(&g->lock);
+    agenda_clock(g);
+    if (wall_ms <= g->jumped_from_ms)
+        wall_ms += g->jumped_ms;
+    pthread_mutex_unlock(&g->lock);
+    return wall_ms;
+}
+
+bool agenda_young(struct agenda *g)
+{
+    return agenda_grace(g) || g->env->mono_ms(g->env) < g->young_until_ms;
+}
+
 /* ---- its life ---- */
 
 bool agenda_init(struct agenda *g, struct env *env, const struct settings *set, bool local,
                  agenda_work_fn *work, agenda_tick_fn *tick, void *user)
 {
-    enum { LOCAL_CONCURRENCY = 64 }; /* all local mail is one destination, and cannot be down */
+    enum {
+        LOCAL_CONCURRENCY = 64, /* all local mail is one destination, and cannot be down */
+        YOUNG_PART = 24,        /* whoever wants to be told at once is told soon after a start too */
+    };
     *g = (struct agenda){.env = env,
                          .role = local ? "local" : "courier",
                          .local = local,
@@ -302,7 +363,9 @@ bool agenda_init(struct agenda *g, struct env *env, const struct settings *set, 
     g->rescan = true;
     g->rules_stale = g->asked_stale = g->waits_stale = !local;
     g->clock_skew_ms = env->wall_ms(env) - env->mono_ms(env);
-    g->grace_until_ms = INT64_MIN;
+    g->grace_until_ms = g->jumped_from_ms = INT64_MIN;
+    int64_t young = (int64_t)set->warn_after_s * 1000 / YOUNG_PART;
+    g->young_until_ms = env->mono_ms(env) + (young < AGENDA_GRACE_MS ? young : AGENDA_GRACE_MS);
     pthread_mutex_init(&g->lock, NULL);
     agenda_conds_init(g);
     g->schedule = schedule_new(env, &g->policy);

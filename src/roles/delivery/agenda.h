@@ -20,7 +20,7 @@
 
 #define AGENDA_THREADS_MAX 1024 /* worker threads of one agenda, whatever the settings say */
 #define AGENDA_UNREAD_MAX  1024 /* hints without a value that wait to be read; more: a rescan */
-/* after a jump of the wall clock nothing expires so long (THREATS T43) */
+/* after a start, or a jump of the wall clock, nothing expires so long (THREATS T43) */
 #define AGENDA_GRACE_MS 600000
 
 struct agenda;
@@ -53,6 +53,8 @@ struct agenda {
     size_t n_unread;
     struct schedule_entry unread[AGENDA_UNREAD_MAX];
     int64_t clock_skew_ms, grace_until_ms; /* wall − mono as last seen */
+    int64_t young_until_ms;
+    int64_t jumped_ms, jumped_from_ms; /* all jumps; the wall clock before the last */
 };
 
 /* Sets it up; asks nothing of the store yet. False: no memory. */
@@ -73,7 +75,7 @@ void agenda_stop(struct agenda *g);
 bool agenda_stopping(struct agenda *g);
 /* Fills if needed and does all that is due now, here. The number of entries begun. */
 size_t agenda_step(struct agenda *g);
-int64_t agenda_next_ms(struct agenda *g); /* mono; INT64_MAX: nothing waits */
+int64_t agenda_next_ms(struct agenda *g); /* as schedule_next_ms */
 
 /* ---- for workers ---- */
 
@@ -85,20 +87,23 @@ bool agenda_more(struct agenda *g, struct schedule_dest *d, int64_t linger_ms,
 void agenda_done(struct agenda *g, struct schedule_entry e, int64_t wall_next_ms);
 /* not the row's doing: again in ms */
 void agenda_later(struct agenda *g, struct schedule_entry e, int64_t ms);
+/* A message went through: the end of a back-off. */
 void agenda_good(struct agenda *g, struct schedule_dest *d);
-void agenda_bad(struct agenda *g, struct schedule_dest *d);
 /* Could not be reached, or said 421 or 4xx to everything: the whole destination waits; the reason is
- * kept and shown with it. agenda_bad is this without words. */
+ * kept and shown with it. */
 void agenda_back_off(struct agenda *g, struct schedule_dest *d, str_t reason);
 /* What serves d: the name of its best MX, or of its route's host (with ":PORT" where the route has
- * one); told by courier once it has looked
- * it up. Destinations with the same site are one: connections, rate, back-off and suspension are
- * counted for all of them together. */
+ * one); told by courier once it has looked it up. Destinations with the same site are one:
+ * connections, rate, back-off and suspension are counted for all of them together. */
 void agenda_site(struct agenda *g, struct schedule_dest *d, str_t site);
 /* Nothing is to be sent there (the operator's TABLE_SUSPEND, by domain or by site): asked after
  * agenda_site and before connecting, as which site it is was not known when d was taken. Then:
  * agenda_later with AGENDA_SUSPENDED_MS for the entry, and agenda_leave. */
 bool agenda_suspended(struct agenda *g, struct schedule_dest *d);
+/* The site waits, as others there have found out: asked likewise, and nobody is connected to unless
+ * the delivery was asked for by hand. Why and until when is kept for d too. Then: agenda_done with the
+ * row's own time, and agenda_leave. */
+bool agenda_waits(struct agenda *g, struct schedule_dest *d);
 #define AGENDA_SUSPENDED_MS 1000 /* it is not tried before the row is gone, whatever this says */
 void agenda_leave(struct agenda *g, struct schedule_dest *d);
 /* Waits ms, or until the stop. False: do not go on (stopping, or there are no threads to wait
@@ -106,5 +111,10 @@ void agenda_leave(struct agenda *g, struct schedule_dest *d);
 bool agenda_pause(struct agenda *g, int64_t ms);
 /* The wall clock jumped not long ago: nothing is to expire by it. */
 bool agenda_grace(struct agenda *g);
+/* That, or this is the start, and the clock may have been wrong before it: nothing is given up, nor
+ * called late, for its age in days. */
+bool agenda_young(struct agenda *g);
+/* A time that the clock showed before it jumped, as it would show it now; others as they are. */
+int64_t agenda_since(struct agenda *g, int64_t wall_ms);
 
 #endif

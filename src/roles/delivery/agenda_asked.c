@@ -62,36 +62,17 @@ struct reading {
     bool suspend;
 };
 
-/* "connections=N per_minute=N". False: it says nothing we know. */
-static bool limit_words(str_t words, struct schedule_rule *r)
-{
-    str_t word, name;
-    bool any = false;
-    while (words.len > 0) {
-        uint64_t n;
-        if (!str_cut(&words, ' ', &word)) {
-            word = words;
-            words = STR_NONE;
-        }
-        if (!str_cut(&word, '=', &name) || !str_u64(word, UINT32_MAX, &n))
-            continue;
-        if (str_eq(name, STR("connections")))
-            r->connections = n < UINT16_MAX ? (uint32_t)n : UINT16_MAX; /* as they are counted */
-        else if (str_eq(name, STR("per_minute")))
-            r->per_minute = (uint32_t)n;
-        else
-            continue;
-        any = true;
-    }
-    return any;
-}
-
 static bool rule_row(void *user, str_t key, str_t value)
 {
     struct reading *r = user;
     struct schedule_rule rule = {.suspend = r->suspend};
-    if (!r->suspend && !limit_words(value, &rule))
+    struct table_limit limit = {0};
+    struct err err;
+    if (!r->suspend && !table_limit_parse(value, &limit, &err))
         return true;
+    rule.per_minute = limit.per_minute;
+    rule.connections = /* as they are counted */
+        limit.connections < UINT16_MAX ? limit.connections : UINT16_MAX;
     rule.key = arena_dup(&r->arena, key);
     if (r->n == SCHEDULE_RULES_MAX || r->arena.failed)
         return false;
@@ -130,6 +111,7 @@ static enum store_rc rows_delete(struct agenda *g, const struct store_page *p, s
 {
     struct store_batch b;
     store_batch_init(&b, QUEUE_PART, a);
+    b.lazy = true; /* at start there may be as many as destinations, and mail waits for this */
     for (size_t i = 0; i < p->n; i++)
         store_delete(&b, p->rows[i].key);
     return store_commit(g->env->store, &b);

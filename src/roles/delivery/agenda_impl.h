@@ -1,12 +1,16 @@
-/* agenda_impl.h: what agenda.c and agenda_run.c share. All are called with the agenda's lock held
- * unless it says otherwise. */
+/* agenda_impl.h: what the files of agenda.h share. All are called with the agenda's lock held unless
+ * it says otherwise.
+ *
+ *     agenda.c         hints and rows into the schedule; what workers call
+ *     agenda_run.c     threads: workers, the one that looks after time, those that linger
+ *     agenda_asked.c   courier's: the operator's rules, ETRN, why destinations wait */
 #ifndef ROLES_DELIVERY_AGENDA_IMPL_H
 #define ROLES_DELIVERY_AGENDA_IMPL_H
 
 #include "roles/delivery/agenda.h"
 
-struct
-    agenda_linger { /* a worker with an open connection that waits for more to send; on its stack */
+/* A worker with an open connection that waits for more to send; on its stack. */
+struct agenda_linger {
     struct agenda_linger *next;
     struct schedule_dest *dest;
     struct schedule_entry entry;

@@ -9,6 +9,9 @@
 /* In the number of the event, which names it: the attempt that follows has the same one, and may be
  * of the same millisecond. */
 #define PARTIAL_SERIAL 0x80000000u
+#define LATE_SERIAL    0x40000000u
+
+enum { LATE_LOOK_MS = 60000 };
 
 /* Held for release (RFC 4865): not before its time, whoever asks. Its row's time is further away than
  * the schedule keeps: it is looked at again now and then. */
@@ -22,12 +25,41 @@ static bool not_yet(struct job *j)
     return true;
 }
 
-/* RFC 2852 4.1.3: "no further delivery attempts may be made". After a jump of the clock the time is
- * not believed at once. */
+/* The time of DELIVERBY. After a jump of the clock it is not believed at once. */
+static bool by_passed(struct job *j)
+{
+    return j->time_ms >= j->m.deliver_by_ms && !agenda_grace(&j->c->agenda);
+}
+
+/* RFC 2852 4.1.3: "no further delivery attempts may be made". */
 bool job_too_late(struct job *j)
 {
-    return j->m.by == QUEUE_BY_RETURN && j->time_ms >= j->m.deliver_by_ms &&
-           !agenda_grace(&j->c->agenda);
+    return j->m.by == QUEUE_BY_RETURN && by_passed(j);
+}
+
+/* It came up because its time has passed, perhaps while its destination waits. With mode N that is
+ * only told (4.1.3); it goes on when its turn comes. False: there is nothing to be told (yet). */
+static bool late(struct job *j)
+{
+    struct agenda *g = &j->c->agenda;
+    bool told = j->m.by == QUEUE_BY_NONE || (j->m.by == QUEUE_BY_NOTIFY && j->d.by_told);
+    if (told) { /* the row has changed since */
+        j->entry.late = false;
+        agenda_done(g, j->entry, j->d.next_ms);
+        return false;
+    }
+    if (!by_passed(j)) { /* the clock was set */
+        int64_t left = j->m.deliver_by_ms - j->time_ms;
+        agenda_later(g, j->entry, left > 0 && left < LATE_LOOK_MS ? left : LATE_LOOK_MS);
+        return false;
+    }
+    j->late = true;
+    j->serial |= LATE_SERIAL;
+    job_verdict_all(j, RC_TEMP, "4.4.7",
+                    j->d.reason.len == 0 ? STR("not delivered yet")
+                                         : arena_fmt(&j->arena, "not delivered yet; last: " STR_FMT,
+                                                     STR_ARG(j->d.reason)));
+    return true;
 }
 
 /* Who is suppressed comes back at once where somebody of ours is told: whoever handed the mail in
@@ -37,7 +69,7 @@ bool job_too_late(struct job *j)
  * that the operator wants to be tried is tried. */
 static bool may_be_suppressed(const struct job *j)
 {
-    return j->c->suppress != NULL && j->d.attempts == 0 && !j->m.bounce &&
+    return j->c->suppress != NULL && j->d.attempts == 0 && !j->d.asked && !j->m.bounce &&
            j->m.reverse_path.len > 0;
 }
 
@@ -81,6 +113,9 @@ bool job_early(struct job *j)
     if (job_too_late(j)) {
         job_verdict_all(j, RC_PERM, "5.4.7",
                         STR("it could not be delivered by the time that its sender had set"));
+    } else if (j->entry.late) {
+        if (!late(j))
+            return false;
     } else if (any_suppressed(j)) {
         j->partial = true;
         j->serial |= PARTIAL_SERIAL;

@@ -11,6 +11,7 @@ enum {
     LATER_ORPHAN_MS = 10000, /* its message is not there yet: the batch with it is on its way … */
     ORPHAN_YOUNG_MS = 300000, /* … or, after so long, most likely never comes */
     LATER_ORPHAN_OLD_MS = 600000,
+    LATER_HELD_MS = 6 * 3600000, /* should the hint have been lost */
 };
 #define CONTENT_LOST "the content of this message is damaged on our disk"
 
@@ -35,15 +36,21 @@ static void job_reset(struct job *j, struct schedule_entry e)
     must(!j->submitted);
     arena_reset(&j->arena);
     j->entry = e;
-    j->partial = false;
+    j->partial = j->late = j->again = false;
     j->expanded = NULL;
     j->nexpanded = 0;
     j->content_lost = j->abandoned = j->removed = j->minimal = j->ends = j->dropped = false;
+    j->plain = j->brief = j->told = false;
     j->key = j->value = j->m_value = j->first = j->host = j->addr = j->tls = STR_NONE;
     j->verdicts = NULL;
     j->became = NULL;
     j->more = NULL;
     j->nmore = 0;
+}
+
+void job_held(struct job *j)
+{
+    agenda_later(&j->c->agenda, j->entry, LATER_HELD_MS);
 }
 
 static void log_damaged(const struct job *j, const char *what, const char *advice)
@@ -77,7 +84,7 @@ static void hold_damaged(struct job *j)
     bool ok = queue_delivery_encode(&d, &value) && queue_event_add(&e, &b, &j->arena);
     store_put(&b, j->key, buf_str(&value));
     if (ok && store_commit(j->c->env->store, &b) == STORE_OK)
-        agenda_done(&j->c->agenda, j->entry, INT64_MAX);
+        job_held(j);
     else
         agenda_later(&j->c->agenda, j->entry, LATER_ORPHAN_OLD_MS);
     buf_free(&value);
@@ -96,10 +103,10 @@ static bool row_due(struct job *j)
 {
     struct agenda *g = &j->c->agenda;
     if (j->d.state == QUEUE_HELD) {
-        agenda_done(g, j->entry, INT64_MAX);
+        job_held(j);
         return false;
     }
-    if (!j->entry.asked &&
+    if (!j->entry.asked && !j->entry.late &&
         schedule_delay_ms(&g->policy, j->d.next_ms, j->c->env->wall_ms(j->c->env)) > 0) {
         agenda_done(g, j->entry, j->d.next_ms);
         return false;

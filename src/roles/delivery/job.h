@@ -1,5 +1,12 @@
 /* job.h: one delivery in a carrier's hands: reading it, and making its outcome durable. Used by
- * courier and local. */
+ * courier and local. One owner: the worker that has its schedule entry.
+ *
+ *     job.c            the rows it consists of
+ *     early.c          what is decided before anybody tries it
+ *     outcome.c        what its verdicts mean for the rows
+ *     outcome_tell.c   who is told
+ *     outcome_log.c    its lines in the log
+ *     settle.c         the batch with that, until it is durable */
 #ifndef ROLES_DELIVERY_JOB_H
 #define ROLES_DELIVERY_JOB_H
 
@@ -8,6 +15,8 @@
 
 /* recipients that an event or a notice names; an alias can become more: then it says how many */
 #define JOB_RESULTS_MAX 100
+
+struct fate; /* what became of a recipient: outcome_tell.h */
 
 struct job {
     struct carrier *c;
@@ -24,6 +33,8 @@ struct job {
 
     struct attempt_verdict *verdicts; /* one for each of d.rcpt */
     bool partial; /* only those with RC_PERM count; the others are left as they are, untried */
+    bool late;    /* nobody was asked: the sender is told that the time of DELIVERBY has passed */
+    bool again;   /* asked for by hand while it was under way: it is tried once more */
     enum queue_outcome *became; /* local: what RC_OK means for each; NULL: delivered */
     /* local: further rows of the outcome (STORE_EQUAL, _PUT, _PUT_NEW), in the arena */
     struct store_op *more;
@@ -39,9 +50,15 @@ struct job {
     /* the outcome */
     bool submitted;
     bool removed; /* by hand, meanwhile: only what happened is recorded */
-    bool minimal; /* the disk is full: only the deletes */
+    bool plain;   /* nobody is told, nothing is added: the deletes alone would say it all … */
+    bool minimal; /* … and do, as the disk is full */
+    bool brief;   /* what is to be told is more than a batch takes: in few words */
+    bool told;    /* of success */
     bool ends;    /* nobody is left to get it */
     bool dropped; /* the postmaster's notice failed */
+    const struct fate *fate; /* of each of d.rcpt, as the batch has it */
+    bool bounced, warned;    /* the sender is told of failure, of delay: by these messages … */
+    queue_id_t bounce, warning, report; /* … and by this one, if `told` */
     int64_t next_ms;
     struct store_batch batch;
     struct store_commit commit;
@@ -64,25 +81,31 @@ void job_read_all(struct job *const *j, const struct schedule_entry *e, size_t n
 enum rc job_chunk(struct job *j, uint32_t k, struct arena *a, str_t *out);
 /* Every recipient ended the same way. */
 void job_verdict_all(struct job *j, enum rc rc, const char *status, str_t text);
+/* "550 5.1.1 no such user", as the peer said it, or our own words. */
+str_t outcome_said(struct job *j, const struct attempt_verdict *v);
 /* The content is lost: deferred the first time, then failed. Those the peer had already taken it
  * for stay delivered. */
 void job_verdict_lost(struct job *j);
-/* Begins to make the outcome durable; logs it. */
+/* Begins to make the outcome durable. */
 void job_submit(struct job *j);
-/* Waits until it is, whatever it takes. False: it cannot be (the role stops, or the lease is lost).
- * Nothing to do if not submitted. */
+/* Waits until it is, whatever it takes, and logs it. False: it cannot be (the role stops, or the lease
+ * is lost). Nothing to do if not submitted. */
 bool job_finish(struct job *j);
 
 /* ---- between the files of this folder ---- */
 bool job_early(struct job *j);    /* false: it is dealt with, and not to be tried now */
 bool job_too_late(struct job *j); /* its sender wants it no more (RFC 2852) */
+/* Its row is held: it is forgotten when the hint of that comes, not before: the operator may have
+ * released it since the row was read. */
+void job_held(struct job *j);
 /* When its age begins: on arrival, or when it was released (RFC 4865). */
 static inline int64_t job_born_ms(const struct job *j)
 {
-    return j->d.arrived_ms > j->m.release_ms ? j->d.arrived_ms : j->m.release_ms;
+    int64_t arrived = agenda_since(&j->c->agenda, j->d.arrived_ms);
+    return arrived > j->m.release_ms ? arrived : j->m.release_ms;
 }
-bool outcome_build(struct job *j); /* the batch for j as it stands; false: no memory */
-void outcome_log(const struct job *j);
+bool outcome_build(struct job *j);     /* the batch for j as it stands; false: no memory */
+void outcome_log(const struct job *j); /* once it is durable: as it was built last */
 str_t outcome_event_key(struct job *j);
 
 #endif

@@ -14,8 +14,6 @@
 #include "post/bounce_class.h"
 #include "roles/delivery/outcome_tell.h"
 
-#include "roles/log.h"
-
 /* ---- each recipient ---- */
 
 static void keep(struct job *j, struct split *s, size_t i)
@@ -35,6 +33,7 @@ static void fail(struct job *j, struct split *s, size_t i, bool expired)
     const struct attempt_verdict *v = &j->verdicts[i];
     struct fate *f = &s->fate[i];
     f->outcome = QUEUE_FAILED;
+    f->given_up = expired;
     if (expired && job_too_late(j)) { /* RFC 2852 4.1.3 */
         f->status = STR("5.4.7");
         f->diagnostic =
@@ -55,14 +54,14 @@ static bool give_up(struct job *j)
 {
     int64_t age = j->time_ms - job_born_ms(j);
     return job_too_late(j) ||
-           (age >= (int64_t)j->c->set->give_up_after_s * 1000 && !agenda_grace(&j->c->agenda));
+           (age >= (int64_t)j->c->set->give_up_after_s * 1000 && !agenda_young(&j->c->agenda));
 }
 
 static bool split(struct job *j, struct split *s)
 {
     size_t n = j->d.nrcpt;
-    bool expired = !j->partial && give_up(j);
-    s->fate = arena_array(&j->arena, n, sizeof *s->fate);
+    bool expired = !j->partial && !j->late && give_up(j);
+    j->fate = s->fate = arena_array(&j->arena, n, sizeof *s->fate);
     s->keep = arena_array(&j->arena, n, sizeof *s->keep);
     s->kept = arena_array(&j->arena, n, sizeof *s->kept);
     if (j->arena.failed)
@@ -145,10 +144,10 @@ static void suppress_rows(struct job *j, const struct split *s)
         bool good = s->fate[i].outcome == QUEUE_DELIVERED &&
                     suppress_find(j->c->suppress, address, &j->arena, &row);
         str_t key = hard || good ? queue_key_suppressed(address, &j->arena) : STR_NONE;
-        if (key.len > 0 && hard)
-            suppress_put(j, i, key);
-        else if (key.len > 0)
+        if (key.len > 0 && good)
             store_delete(&j->batch, key);
+        else if (key.len > 0 && !j->brief)
+            suppress_put(j, i, key);
     }
 }
 
@@ -208,15 +207,16 @@ static void wait_on(struct job *j, const struct split *s, struct queue_delivery 
     int64_t now = j->c->env->wall_ms(j->c->env);
     d->rcpt = s->keep;
     d->nrcpt = s->nkeep;
-    if (j->partial)
+    /* RFC 2852: then it comes up, whatever it waits for */
+    bool by = j->m.by == QUEUE_BY_RETURN || (j->m.by == QUEUE_BY_NOTIFY && !d->by_told);
+    d->deliver_by_ms = by ? j->m.deliver_by_ms : 0;
+    if (j->partial || j->late)
         return;
     d->attempts++;
-    d->next_ms = now + schedule_retry_ms(&j->c->agenda.policy, j->c->env, d->attempts);
+    d->next_ms =
+        j->again ? now : now + schedule_retry_ms(&j->c->agenda.policy, j->c->env, d->attempts);
+    d->asked = j->again;
     d->reason = s->reason;
-    /* DELIVERBY: when its time comes something happens */
-    bool by = j->m.by == QUEUE_BY_RETURN || (j->m.by == QUEUE_BY_NOTIFY && !d->by_told);
-    if (by && j->m.deliver_by_ms > now && d->next_ms > j->m.deliver_by_ms)
-        d->next_ms = j->m.deliver_by_ms;
 }
 
 bool outcome_build(struct job *j)
@@ -226,6 +226,7 @@ bool outcome_build(struct job *j)
     struct queue_delivery d = j->d;
     store_batch_init(&j->batch, QUEUE_PART, &j->arena);
     store_require_lease(&j->batch, &j->c->lease);
+    j->bounced = j->warned = j->told = j->dropped = false;
     if (!split(j, &s))
         return false;
     if (j->removed) {
@@ -239,6 +240,10 @@ bool outcome_build(struct job *j)
     more_add(j);
     if (!outcome_tell(j, &s, &d, &e) || !results(j, &s, &e))
         return false;
+    j->bounced = e.bounced;
+    j->bounce = e.bounce;
+    j->warned = e.warned;
+    j->warning = e.warning;
     suppress_rows(j, &s);
     j->ends = s.nkeep == 0;
     j->next_ms = INT64_MAX;
@@ -254,32 +259,7 @@ bool outcome_build(struct job *j)
         if (d.state == QUEUE_READY)
             j->next_ms = d.next_ms;
     }
-    j->minimal = j->minimal && j->ends && s.nfail == 0 && !e.bounced;
+    j->plain = j->ends && s.nfail == 0 && !e.bounced && !j->told && j->nmore == 0;
+    j->minimal = j->minimal && j->plain;
     return j->minimal || queue_event_add(&e, &j->batch, &j->arena);
-}
-
-void outcome_log(const struct job *j)
-{
-    char id[QUEUE_ID_TEXT];
-    size_t ok = 0, perm = 0, shown = 0;
-    for (size_t i = 0; i < j->d.nrcpt; i++) {
-        ok += j->verdicts[i].rc == RC_OK;
-        perm += j->verdicts[i].rc == RC_PERM;
-        /* a failure says more */
-        if (j->verdicts[i].rc != RC_OK && j->verdicts[shown].rc == RC_OK)
-            shown = i;
-    }
-    const struct attempt_verdict *v = &j->verdicts[shown];
-    const char *event = ok == j->d.nrcpt ? (j->c->local ? "delivered" : "sent")
-                        : perm > 0       ? "failed"
-                                         : "deferred";
-    log_event(j->c->role, str_c(queue_id_text(j->m.id, id)), event,
-              log_str("to", j->d.rcpt[shown].address), log_u64("recipients", j->d.nrcpt),
-              log_u64("ok", ok), log_u64("perm", perm), log_str("host", j->host),
-              log_str("addr", j->addr), log_str("tls", j->tls), log_u64("code", v->code),
-              log_cstr("status", v->status),
-              log_cstr("class", v->rc == RC_OK ? ""
-                                               : bounce_class_name(bounce_class(
-                                                     v->code, str_c(v->status), v->text))),
-              log_str("text", v->text), log_end);
 }

@@ -14,7 +14,12 @@
  * told of as expanded (5.2.7.2, 5.2.7.3 c). */
 #include "roles/delivery/outcome_tell.h"
 
-enum { WHOLE_MAX = 256 << 10 }; /* of a message that goes back as a whole: more is its header */
+enum {
+    WHOLE_MAX = 256 << 10, /* of a message that goes back as a whole: more is its header */
+    /* of what was said, where all of it is more than a batch takes; then nothing goes back either. A
+     * hundred of them, with addresses of QUEUE_GROUP_BYTES together, are well under BOUNCE_MAX. */
+    BRIEF_TEXT = 200,
+};
 
 struct list { /* recipients of one report */
     struct dsn_recipient *v;
@@ -23,9 +28,12 @@ struct list { /* recipients of one report */
 
 str_t outcome_said(struct job *j, const struct attempt_verdict *v)
 {
+    /* one of no subject is ours, where the peer gave none (RFC 3463 2) */
+    bool status = v->status[0] != '\0' && strcmp(v->status + 1, ".0.0") != 0;
     if (v->code == 0)
         return v->text;
-    return arena_fmt(&j->arena, "%d " STR_FMT, v->code, STR_ARG(v->text));
+    return arena_fmt(&j->arena, "%d %s%s" STR_FMT, v->code, status ? v->status : "",
+                     status ? " " : "", STR_ARG(v->text));
 }
 
 /* ---- who asked for what ---- */
@@ -76,7 +84,7 @@ static struct dsn_recipient told(struct job *j, const struct queue_rcpt *r,
         .original = r->original,
         .orcpt = r->orcpt,
         .status = arena_dup(&j->arena, status),
-        .diagnostic = diagnostic,
+        .diagnostic = j->brief ? str_first(diagnostic, BRIEF_TEXT) : diagnostic,
         .remote_mta = v != NULL && v->code != 0 ? j->host : STR_NONE,
         .last_attempt_ms = j->time_ms,
     };
@@ -150,9 +158,9 @@ static bool successes(struct job *j, const struct split *s, struct list *l)
 static void content_take(struct job *j, struct queue_bounce *q)
 {
     struct buf all;
-    q->header = j->first;
     /* RFC 8689 5: of mail that must not be seen on the way only the header goes back */
-    if (j->m.ret != QUEUE_RET_FULL || j->m.requiretls || j->content_lost || j->m.size > WHOLE_MAX)
+    if (j->m.ret != QUEUE_RET_FULL || j->m.requiretls || j->content_lost || j->brief ||
+        j->m.size > WHOLE_MAX)
         return;
     q->whole = true;
     if (j->m.chunks <= 1)
@@ -177,7 +185,7 @@ static enum queue_bounce_rc report(struct job *j, enum dsn_action action, const 
                              .m = &m,
                              .recipients = l->v,
                              .n = l->n,
-                             .header = j->first};
+                             .header = j->brief ? STR_NONE : j->first};
     q.give_up_ms = job_born_ms(j) + (int64_t)j->c->set->give_up_after_s * 1000;
     if (j->d.has_sender) /* it went out under this name: who gave it wants to hear (SRS, VERP) */
         m.reverse_path = j->d.sender;
@@ -212,7 +220,8 @@ static bool tell_delay(struct job *j, const struct split *s, struct queue_delive
                        struct queue_event *e)
 {
     struct list l;
-    bool late = j->time_ms - job_born_ms(j) >= (int64_t)j->c->set->warn_after_s * 1000;
+    bool late = j->time_ms - job_born_ms(j) >= (int64_t)j->c->set->warn_after_s * 1000 &&
+                !agenda_young(&j->c->agenda);
     bool by = j->m.by == QUEUE_BY_NOTIFY && !d->by_told && j->time_ms >= j->m.deliver_by_ms &&
               !agenda_grace(&j->c->agenda);
     if (s->nkeep == 0 || j->partial || !((late && !d->warned) || by))
@@ -227,11 +236,10 @@ static bool tell_delay(struct job *j, const struct split *s, struct queue_delive
 static bool tell_success(struct job *j, const struct split *s)
 {
     struct list l;
-    bool made;
-    queue_id_t id;
+    j->told = false;
     if (!successes(j, s, &l))
         return false;
-    return l.n == 0 || report(j, DSN_DELIVERED, &l, &made, &id) != QUEUE_BOUNCE_FAILED;
+    return l.n == 0 || report(j, DSN_DELIVERED, &l, &j->told, &j->report) != QUEUE_BOUNCE_FAILED;
 }
 
 bool outcome_tell(struct job *j, struct split *s, struct queue_delivery *d, struct queue_event *e)

@@ -1,4 +1,4 @@
-/* outcome_tell.h: between outcome.c and outcome_tell.c. */
+/* outcome_tell.h: between outcome.c, outcome_tell.c and outcome_log.c. */
 #ifndef ROLES_DELIVERY_OUTCOME_TELL_H
 #define ROLES_DELIVERY_OUTCOME_TELL_H
 
@@ -7,6 +7,7 @@
 struct fate { /* what became of one recipient */
     enum queue_outcome outcome;
     str_t status, diagnostic; /* of a failure, for its report */
+    bool given_up;            /* a failure for its age: `diagnostic` says so, `status` too */
 };
 
 struct split { /* the recipients by what became of them */
@@ -17,8 +18,6 @@ struct split { /* the recipients by what became of them */
     str_t reason; /* of the first that is kept */
 };
 
-/* "550 no such user", or our own words. */
-str_t outcome_said(struct job *j, const struct attempt_verdict *v);
 /* Adds the reports that are due to the batch, and says so in the event and the row. False: no
  * memory. */
 bool outcome_tell(struct job *j, struct split *s, struct queue_delivery *d, struct queue_event *e);

@@ -10,7 +10,10 @@
  *     STORE_FULL                if all was delivered, the deletes alone; else wait: nothing more is
  *                               sent on this connection
  *     STORE_STOPPED             wait: core will be restarted
- */
+ *     more than a batch takes   the outcome is made anew, its reports in few words
+ *
+ * What is logged of it is what was recorded, and after that; what could not be recorded is logged as
+ * that. */
 #include "roles/delivery/job.h"
 
 #include "roles/log.h"
@@ -50,40 +53,73 @@ static enum store_rc wait(struct job *j)
     return j->commit.rc;
 }
 
-static void log_refused(struct job *j, enum store_rc rc)
+static void log_unrecorded(const struct job *j, const char *event, enum store_rc rc,
+                           const char *advice)
 {
     char id[QUEUE_ID_TEXT];
-    log_event(j->c->role, str_c(queue_id_text(j->entry.id, id)), "outcome-refused",
-              log_cstr("store", store_rc_name(rc)),
-              log_cstr("advice",
-                       "what became of this attempt could not be recorded; it will be repeated"),
-              log_end);
+    size_t ok = 0;
+    for (size_t i = 0; i < j->d.nrcpt; i++)
+        ok += j->verdicts[i].rc == RC_OK;
+    log_event(j->c->role, str_c(queue_id_text(j->entry.id, id)), event,
+              log_u64("recipients", j->d.nrcpt), log_u64("ok", ok), log_str("host", j->host),
+              log_cstr("store", store_rc_name(rc)), log_cstr("advice", advice), log_end);
+}
+
+static void refused(struct job *j, enum store_rc rc)
+{
+    log_unrecorded(j, "outcome-refused", rc,
+                   "what became of this attempt could not be recorded; it will be repeated");
+    agenda_later(&j->c->agenda, j->entry, LATER_REFUSED_MS);
+}
+
+/* The role ends first. */
+static void unsure(struct job *j, enum store_rc rc)
+{
+    log_unrecorded(j, "outcome-unsure", rc,
+                   "it is not known whether what became of this attempt was recorded; unless it "
+                   "was, it will be repeated");
+    agenda_later(&j->c->agenda, j->entry, LATER_UNSURE_MS);
+}
+
+/* With all that is to be told; or, where no batch takes that, in few words: what was sent must be
+ * marked as sent, or it is sent again. */
+static bool build(struct job *j)
+{
+    while (!outcome_build(j) || !store_batch_valid(&j->batch)) {
+        if (j->brief)
+            return false;
+        j->brief = true;
+    }
+    return true;
 }
 
 void job_submit(struct job *j)
 {
-    outcome_log(j);
-    if (outcome_build(j)) {
+    if (build(j)) {
         send(j);
         return;
     }
-    log_refused(j, STORE_LIMIT);
-    agenda_later(&j->c->agenda, j->entry, LATER_REFUSED_MS);
+    refused(j, STORE_LIMIT);
 }
 
 /* ---- afterwards ---- */
 
 static void settled(struct job *j)
 {
+    outcome_log(j);
     if (j->dropped) {
         char id[QUEUE_ID_TEXT];
         log_event(
-            "courier", str_c(queue_id_text(j->m.id, id)), "bounce-dropped",
+            j->c->role, str_c(queue_id_text(j->m.id, id)), "bounce-dropped",
             log_str("to", j->d.rcpt[0].address),
             log_cstr("advice", "a notice to the postmaster could not be delivered: is there one?"),
             log_end);
     }
-    agenda_done(&j->c->agenda, j->entry, j->ends ? INT64_MAX : j->next_ms);
+    j->entry.late = false; /* that is settled too */
+    if (!j->ends && j->next_ms == INT64_MAX)
+        job_held(j);
+    else
+        agenda_done(&j->c->agenda, j->entry, j->ends ? INT64_MAX : j->next_ms);
     if (j->ends && !j->m.single)
         carrier_release(j->c, j->m.id);
 }
@@ -127,12 +163,14 @@ static enum again reconcile(struct job *j)
         if (j->minimal || j->removed)
             return AGAIN_DONE;
         j->removed = true;
-        return outcome_build(j) ? AGAIN_SEND : AGAIN_REFUSED;
+        return build(j) ? AGAIN_SEND : AGAIN_REFUSED;
     }
     struct queue_delivery d;
     j->value = v[1].value;
-    if (!queue_delivery_decode(j->key, j->value, &j->arena, &d) || !verdicts_for(j, &d) ||
-        !outcome_build(j))
+    if (!queue_delivery_decode(j->key, j->value, &j->arena, &d))
+        return AGAIN_REFUSED;
+    j->again = j->again || (d.asked && !j->d.asked);
+    if (!verdicts_for(j, &d) || !build(j))
         return AGAIN_REFUSED;
     return AGAIN_SEND;
 }
@@ -150,10 +188,10 @@ static enum again conflict(struct job *j)
 
 static enum again full(struct job *j)
 {
-    if (j->minimal)
+    if (j->minimal || !j->plain)
         return AGAIN_WAIT;
     j->minimal = true;
-    return outcome_build(j) && j->minimal ? AGAIN_SEND : AGAIN_WAIT;
+    return build(j) ? AGAIN_SEND : AGAIN_REFUSED;
 }
 
 static enum again next_step(struct job *j, enum store_rc rc)
@@ -170,7 +208,6 @@ static enum again next_step(struct job *j, enum store_rc rc)
     case STORE_DAMAGED:
     case STORE_EXPIRED: break;
     }
-    log_refused(j, rc);
     return AGAIN_REFUSED;
 }
 
@@ -182,7 +219,7 @@ bool job_finish(struct job *j)
         bool quick = rc == STORE_DOWN || rc == STORE_UNKNOWN || rc == STORE_CONFLICT;
         if (again == AGAIN_WAIT &&
             !agenda_pause(&j->c->agenda, quick ? PAUSE_DOWN_MS : PAUSE_FULL_MS)) {
-            agenda_later(&j->c->agenda, j->entry, LATER_UNSURE_MS);
+            unsure(j, rc);
             return false;
         }
         if (again == AGAIN_DONE)
@@ -190,7 +227,7 @@ bool job_finish(struct job *j)
         else if (again == AGAIN_REDO)
             agenda_later(&j->c->agenda, j->entry, LATER_REDO_MS);
         else if (again == AGAIN_REFUSED)
-            agenda_later(&j->c->agenda, j->entry, LATER_REFUSED_MS);
+            refused(j, rc);
         else
             send(j);
     }

@@ -18,7 +18,9 @@ struct walk {
     struct arena *a;
     struct step *v; /* all that was seen, in order; those before `at` are done */
     size_t n, at, cap;
+    bool box; /* of the recipient: it forwards nothing any more */
     bool too_many;
+    bool arrived; /* it leads somewhere, be that there already by another recipient */
 };
 
 void expand_split(str_t address, str_t *local, str_t *domain)
@@ -245,8 +247,11 @@ static enum store_rc step_kind(const struct expander *x, struct walk *w, const s
     } else if (!is) {
         l->kind = p->e.account != 0 ? LEAF_ACCOUNT : LEAF_UNKNOWN;
         l->account = p->e.account;
-        *done = p->e.kind != DIRECTORY_ALIAS || p->e.keep;
-        for (size_t i = 0; p->e.kind == DIRECTORY_ALIAS && i < p->e.ntargets; i++)
+        bool forwards = p->e.kind == DIRECTORY_ALIAS;
+        bool box = w->box && p->at->depth == 0 && p->e.account != 0;
+        *done = !forwards || p->e.keep || box;
+        l->box = forwards && *done;
+        for (size_t i = 0; forwards && !box && i < p->e.ntargets; i++)
             walk_add(w, p->e.targets[i], p->at->depth + 1);
     }
     return rc;
@@ -270,6 +275,7 @@ static enum store_rc step(const struct expander *x, struct walk *w, const struct
     }
     if (rc != STORE_OK || !done)
         return rc;
+    w->arrived = true;
     return leaf(out, w->a, rcpt, l) ? STORE_OK : STORE_LIMIT;
 }
 
@@ -302,22 +308,21 @@ static bool expanded_note(struct expansion *x, struct arena *a, const struct que
 enum store_rc expand(const struct expander *x, const struct queue_rcpt *rcpt, struct arena *a,
                      struct expansion *out)
 {
-    struct walk w = {.a = a};
+    struct walk w = {.a = a, .box = rcpt->box};
     size_t before = out->n;
     walk_add(&w, rcpt->address, 0);
-    while (w.at < w.n && !w.too_many) {
-        enum store_rc rc = step(x, &w, rcpt, out);
-        if (rc != STORE_OK)
-            return rc;
-    }
+    enum store_rc rc = STORE_OK;
+    while (w.at < w.n && !w.too_many && rc == STORE_OK)
+        rc = step(x, &w, rcpt, out);
+    if (rc != STORE_OK && rc != STORE_DAMAGED)
+        return rc;
     if (a->failed)
         return STORE_LIMIT;
-    if (w.too_many)
+    if (rc != STORE_OK || w.too_many)
         out->n = before; /* all or nothing: a part of a list would be no help */
-    /* or it was there already, by way of another recipient */
-    else if (out->n > before || w.n == 1)
+    else if (w.arrived)
         return expanded_note(out, a, rcpt, before) ? STORE_OK : STORE_LIMIT;
-    enum leaf_kind kind = w.too_many ? LEAF_TOO_MANY : LEAF_LOOP;
+    enum leaf_kind kind = rc != STORE_OK ? LEAF_DAMAGED : w.too_many ? LEAF_TOO_MANY : LEAF_LOOP;
     return leaf(out, a, rcpt, (struct leaf){.kind = kind, .address = rcpt->address}) ? STORE_OK
                                                                                      : STORE_LIMIT;
 }

@@ -41,7 +41,8 @@ enum leaf_kind {
     LEAF_HAD_IT, /* a list that it came through */
     LEAF_UNKNOWN,
     LEAF_LOOP,
-    LEAF_TOO_MANY
+    LEAF_TOO_MANY,
+    LEAF_DAMAGED /* what the directory says of it cannot be read */
 };
 
 struct leaf {
@@ -57,6 +58,7 @@ struct leaf {
     str_t orcpt; /* as in struct queue_rcpt: the recipient's it came from */
     uint8_t notify;
     bool utf8;
+    bool box; /* LEAF_ACCOUNT that forwards: as in struct queue_rcpt, should it have to wait */
 };
 
 struct expansion {
@@ -69,7 +71,7 @@ struct expansion {
 };
 
 /* Adds the leaves of one recipient; each account and address once. STORE_OK, or the directory
- * cannot be read now. */
+ * cannot be read now; where a row of it is damaged, the recipient is a leaf that says so. */
 enum store_rc expand(const struct expander *x, const struct queue_rcpt *rcpt, struct arena *a,
                      struct expansion *out);
 

@@ -24,6 +24,9 @@ void rows_add(struct rows *r, const struct queue_delivery *what)
     d.n = j->m.next_n;
     d.arrived_ms = j->d.arrived_ms;
     d.next_ms = r->now_ms;
+    d.deliver_by_ms = j->d.deliver_by_ms;
+    d.by_told = j->d.by_told;
+    d.asked = false;
     d.priority = j->d.priority;
     d.source = j->d.source;
     buf_init(&value, STORE_VALUE_MAX);
@@ -73,10 +76,11 @@ struct queue_rcpt leaf_rcpt(const struct leaf *l)
                                .original = l->original,
                                .orcpt = l->orcpt,
                                .notify = l->notify,
-                               .utf8 = l->utf8};
+                               .utf8 = l->utf8,
+                               .box = l->box};
 }
 
-/* What a delivery has in common for all its recipients. */
+/* What a delivery has in common for all its recipients, as group_order in post/queue_in.c. */
 static int leaf_order(const void *x, const void *y)
 {
     const struct leaf *a = x, *b = y;
@@ -132,6 +136,31 @@ static void remote_rows(struct rows *r, struct leaf *v, size_t n)
     }
 }
 
+/* Those that are too many wait for a turn of their own. */
+static void list_rows(struct rows *r, const struct expansion *x)
+{
+    struct queue_rcpt rcpt[QUEUE_GROUP];
+    size_t nrows = 0, k = 0, bytes = 0;
+    for (size_t i = 0; i < x->n; i++) {
+        if (x->v[i].kind != LEAF_LIST)
+            continue;
+        if (nrows++ < LOCAL_LIST_ROWS) {
+            list_row(r, &x->v[i]);
+            continue;
+        }
+        struct queue_rcpt to = leaf_rcpt(&x->v[i]);
+        bytes += queue_rcpt_bytes(&to);
+        if (k == QUEUE_GROUP || (k > 0 && bytes > QUEUE_GROUP_BYTES)) {
+            local_row(r, rcpt, k);
+            k = 0;
+            bytes = queue_rcpt_bytes(&to);
+        }
+        rcpt[k++] = to;
+    }
+    if (k > 0)
+        local_row(r, rcpt, k);
+}
+
 static size_t leaves_count(const struct expansion *x, enum leaf_kind kind)
 {
     size_t n = 0;
@@ -146,21 +175,22 @@ bool forward_rows(struct job *j, const struct expansion *x, const struct queue_r
     enum {
         /* recipients in a full row of the longest ones */
         GROUP_LEAST = QUEUE_GROUP_BYTES / (2 * QUEUE_PATH_MAX + QUEUE_TEXT_MAX + 8),
-        MORE_MAX = LOCAL_REMOTE_ROWS + (EXPAND_MAX + LOCAL_LEAVES_TURN) / GROUP_LEAST + 8
+        MORE_MAX = LOCAL_REMOTE_ROWS + LOCAL_LIST_ROWS +
+                   (EXPAND_MAX + LOCAL_LEAVES_TURN) / GROUP_LEAST + 8
     };
+    /* the message twice, and what is the outcome's own, with brief reports */
+    _Static_assert(MORE_MAX + 28 <= STORE_BATCH_OPS, "a batch takes them");
     struct rows r;
     size_t remote = leaves_count(x, LEAF_REMOTE), lists = leaves_count(x, LEAF_LIST), n = 0;
     if (remote + lists + nrest == 0)
         return true;
     struct leaf *v = arena_array(&j->arena, remote, sizeof *v);
-    if (v == NULL || !rows_begin(&r, j, MORE_MAX + lists))
+    if (v == NULL || !rows_begin(&r, j, MORE_MAX))
         return false;
-    for (size_t i = 0; i < x->n; i++) {
+    for (size_t i = 0; i < x->n; i++)
         if (x->v[i].kind == LEAF_REMOTE)
             v[n++] = x->v[i];
-        else if (x->v[i].kind == LEAF_LIST)
-            list_row(&r, &x->v[i]);
-    }
+    list_rows(&r, x);
     qsort(v, n, sizeof *v, leaf_order);
     remote_rows(&r, v, n);
     if (nrest > 0)

@@ -2,8 +2,10 @@
  * the store reads them all and their mailbox batches share a sync. For each: recipients to leaves,
  * leaves to mailboxes, and all of it to one outcome (roles/delivery/job.h).
  *
- * If the directory cannot be read, nothing is recorded: the delivery is looked at again soon. A
- * mailbox that takes nothing now keeps its recipient waiting, as an address of its own. With more
+ * If the directory cannot be read, nothing is recorded: the delivery is looked at again soon. Where
+ * the row of one address is damaged, that recipient waits, and is given up like others. A
+ * mailbox that takes nothing now keeps its recipient waiting, as an address of its own, which forwards
+ * nothing any more (queue_rcpt.box). With more
  * leaves than a row can hold, everybody waits: what was delivered is seen. */
 #include <stdlib.h>
 
@@ -17,6 +19,8 @@
 enum { LATER_DOWN_MS = 2000, LATER_BUSY_MS = 20, LATER_STOPPED_MS = 60000, LATER_ODD_MS = 300000 };
 
 /* ---- verdicts ---- */
+
+#define DAMAGED "the record of this address is damaged on our disk: see postrider check store"
 
 static void verdict(struct job *j, size_t i, enum rc rc, const char *status, const char *text)
 {
@@ -183,6 +187,7 @@ static void leaves_begin(struct round *r, struct hand *h)
             verdict(j, i, RC_PERM, "5.4.6",
                     "this alias stands for too many addresses, or too deep");
             break;
+        case LEAF_DAMAGED: verdict(j, i, RC_TEMP, "4.3.0", DAMAGED); break;
         }
     }
 }
@@ -283,7 +288,10 @@ static void hand_begin(struct round *r, struct hand *h)
     if (j->content_lost)
         return;
     if (list_turn_is(&j->d)) {
-        h->down = list_turn(r->local, j) != STORE_OK;
+        enum store_rc rc = list_turn(r->local, j);
+        h->down = rc != STORE_OK && rc != STORE_DAMAGED;
+        if (rc == STORE_DAMAGED)
+            list_turn_waits(j, DAMAGED);
         return;
     }
     h->down = leaves_find(r, h) != STORE_OK;

@@ -241,6 +241,12 @@ static void say(struct job *j, enum rc rc, const char *status, str_t text)
         j->became[0] = QUEUE_FORWARDED;
 }
 
+void list_turn_waits(struct job *j, const char *why)
+{
+    j->nmore = 0;
+    job_verdict_all(j, RC_TEMP, "4.3.0", str_c(why));
+}
+
 enum store_rc list_turn(struct local *l, struct job *j)
 {
     enum { NUMBERS_LEFT = 200 }; /* for what the members here become: aliases, other lists */

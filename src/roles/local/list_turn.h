@@ -13,5 +13,7 @@ bool list_turn_is(const struct queue_delivery *d);
 str_t list_turn_through(const struct queue_delivery *d);
 /* Makes j's outcome: verdict and further rows. Not STORE_OK: the directory cannot be read now. */
 enum store_rc list_turn(struct local *l, struct job *j);
+/* Instead: it stays where it stands, and is tried again. */
+void list_turn_waits(struct job *j, const char *why);
 
 #endif

@@ -33,13 +33,21 @@ void local_free(struct local *l)
     pthread_mutex_destroy(&l->lock);
 }
 
+static void free_late(void *kept)
+{
+    local_free(kept);
+    free(kept);
+}
+
 int role_local(struct role *r)
 {
-    /* for the life of the process: hints come until the store is closed, which is after us */
-    static struct local *l;
-    l = malloc(sizeof *l);
-    if (l == NULL || !local_init(l, &r->env, r->settings))
+    struct local *l = malloc(sizeof *l);
+    if (l == NULL || !local_init(l, &r->env, r->settings)) {
+        free(l);
         return EX_OSERR;
+    }
+    r->kept = l; /* hints come until the store is closed, which is after us */
+    r->free_late = free_late;
     l->carrier.beside = local_sweeper;
     return carrier_run(&l->carrier, r, LOCAL_THREADS);
 }

@@ -25,6 +25,8 @@
 #define LOCAL_LEAVES_TURN 400
 /* new dr rows in one batch; what is more stays a dl row and turns into dr next time */
 #define LOCAL_REMOTE_ROWS 400
+/* likewise lists; with the rows above, their own and those of the others, a batch's operations */
+#define LOCAL_LIST_ROWS 40
 
 #define LOCAL_SWEEP_ROUND_MS 86400000
 

@@ -70,7 +70,7 @@ static int serve(struct role *r, struct mx *mx)
     struct server *server = server_new(&smtp_in_ops, &mx->smtp, &limits);
     if (server == NULL)
         return EXIT_FAILURE;
-    server_stress_memory(server, r->settings->stress_memory_bytes);
+    server_stress_memory(server, smtp_in_memory(&mx->common));
     mx->common.server = server;
     bool ok = listen_all(server, r, mx);
     if (ok) {

@@ -1,4 +1,4 @@
-/* client.h: DNS for mx and courier: env->dns asks the resolver role over a channel.
+/* client.h: DNS for courier: env->dns asks the resolver role over a channel.
  *
  * The call waits, until its deadline (of CLOCK_MONOTONIC, as env->mono_ms of the system's env).
  * A resolver that was restarted in the meantime is asked again. What comes of a broken resolver

@@ -1,4 +1,4 @@
-/* protocol.h: what mx and courier ask the resolver, as payloads of channel frames. Bounded;
+/* protocol.h: what courier asks the resolver, as payloads of channel frames. Bounded;
  * decoders take anything.
  *
  *     query   u16 type, u32 milliseconds it may take, str16 name

@@ -21,7 +21,7 @@
 #include "sys/channel.h"
 #include "sys/clock.h"
 
-enum { CLIENTS_MAX = 16 };           /* mx and courier, and new ones beside those just dying */
+enum { CLIENTS_MAX = 16 };           /* courier, and new ones beside those just dying */
 enum { IDLE_WAKE_MS = 3600 * 1000 }; /* the thread looks for timeouts at least so often */
 
 struct resolver {

@@ -19,7 +19,7 @@ void resolver_serve(struct role *resolver, int fd, enum role_id peer)
 {
     (void)resolver;
     pthread_mutex_lock(&lock);
-    if (peer != ROLE_MX && peer != ROLE_COURIER) /* nobody else has a use for names */
+    if (peer != ROLE_COURIER) /* nobody else has a use for names */
         close(fd);
     else if (running != NULL)
         resolver_attach(running, fd);

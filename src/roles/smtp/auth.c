@@ -2,7 +2,10 @@
  * passwords tried there would only be guesses.
  *
  * Mechanisms are offered under TLS, or to who is on this machine. Wrong name and wrong password get
- * the same words after the same time; core says how long the answer waits. */
+ * the same words after the same time; core says how long the answer waits.
+ *
+ * A login ends in core when its password is changed or taken away, or its account removed. What
+ * then cannot be done for it is answered with 421 (RFC 5321 3.8). */
 #include <stdlib.h>
 
 #include "roles/log.h"
@@ -15,8 +18,7 @@ void smtp_in_offer_auth(struct smtp_session *s)
     struct arena a;
     unsigned set = 0;
     if (smtp_service_logs_in(s->service))
-        set = sasl_driver_mechs(s->tls != NULL, netaddr_loopback(&s->peer),
-                                s->tls != NULL && s->tls->has_client_cert,
+        set = sasl_driver_mechs(s->tls, netaddr_loopback(&s->peer),
                                 settings_oauth_url(s->common->settings).len > 0);
     arena_init(&a, LIST_ARENA);
     str_t list = set != 0 ? sasl_mech_list(set, &a) : STR_NONE;
@@ -48,6 +50,25 @@ void smtp_in_logout(struct smtp_session *s)
     explicit_bzero(s->login, sizeof *s->login);
     free(s->login);
     s->login = NULL;
+}
+
+const struct smtp_given_up smtp_in_login_is_over = {
+    421, "4.7.0", "your login is good no more: its password was changed or taken away; log in again",
+    "the login is over"};
+
+bool smtp_in_login_over(const struct smtp_session *s)
+{
+    struct arena a;
+    bool present;
+    str_t value;
+    if (s->login == NULL)
+        return false;
+    arena_init(&a, LIST_ARENA);
+    /* any key that a login for sending may read: core knows the session, or it does not */
+    enum store_rc rc = store_get1(s->login->env.store, (part_t){PART_USER, s->login->is.account},
+                                  STR("rate/"), &a, &present, &value);
+    arena_free(&a);
+    return rc == STORE_DENIED;
 }
 
 /* ---- what comes of it ---- */

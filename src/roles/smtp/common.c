@@ -5,6 +5,7 @@
 enum {
     MESSAGES_MAX = 1000,       /* in one session */
     JUNK_MAX = 50,             /* commands without work in a row */
+    SESSION_S = 1800,          /* without mail: who has some sends it within half an hour */
     DIRECTORY_ENTRIES = 65536, /* addresses the cache holds */
     LOGINS_WAITING_MAX = 48,   /* of the user role's workers: the others go on with their mail */
     FUTURE_MAX_S = 30 * 86400, /* RFC 4865 4: mail for later than a month is a calendar's */
@@ -65,25 +66,33 @@ static unsigned offer_of(const struct smtp_service *v)
     return offer;
 }
 
+/* As tls_no_tickets calls them, and the log. */
+static const char *kind_name(enum smtp_kind kind)
+{
+    switch (kind) {
+    case SMTP_IN_MX: return "smtp";
+    case SMTP_IN_LMTP: return "lmtp";
+    case SMTP_IN_SUBMISSION: return "submission";
+    case SMTP_IN_SUBMISSIONS: return "submissions";
+    case SMTP_IN_LOCAL: return "local";
+    }
+    must_failed("a kind of service", __FILE__, __LINE__);
+}
+
 static struct tls_service *tls_of(const struct smtp_service *v, struct tls_vault *vault)
 {
-    /* One name in all: tickets are told apart by the listener's kind. */
-    static const char *const names[] = {[SMTP_IN_MX] = "smtp",
-                                        [SMTP_IN_LMTP] = "lmtp",
-                                        [SMTP_IN_SUBMISSION] = "submission",
-                                        [SMTP_IN_SUBMISSIONS] = "submissions"};
+    const char *name = kind_name(v->kind); /* tickets are told apart by it */
     if (vault == NULL || v->kind == SMTP_IN_LOCAL)
         return NULL;
-    if (!tls_vault_ready(vault)) {
-        log_event(v->common->role, STR_NONE, "no-certificate", log_cstr("service", names[v->kind]),
+    if (!tls_vault_ready(vault))
+        log_event(v->common->role, STR_NONE, "no-certificate", log_cstr("service", name),
+                  log_cstr("hint", "TLS begins when there is one: postrider check config"),
                   log_end);
-        return NULL;
-    }
     /* A browser that was talked into calling us names another protocol (RFC 7301 3.2). */
     const struct tls_service_config c = {
-        .name = names[v->kind],
+        .name = name,
         .alpn = "smtp",
-        .tickets = settings_tickets(v->common->settings, names[v->kind]),
+        .tickets = settings_tickets(v->common->settings, name),
         /* RFC 8314 4.2: asked for only where one may be good for a login */
         .ask_client_cert = smtp_service_logs_in(v) && v->common->settings->client_certificates,
     };
@@ -107,10 +116,19 @@ void smtp_service_init(struct smtp_service *v, enum smtp_kind kind, struct smtp_
         .junk_max = JUNK_MAX,
         .idle_s = set->idle_s,
         .data_floor_bps = set->data_floor_bps,
+        .session_s = SESSION_S,
         .offer = offer_of(v),
         .auth_needed = smtp_service_logs_in(v),
         .future_max_s = FUTURE_MAX_S,
     };
+    v->vault = vault;
+    v->plain = v->config;
+    v->plain.offer &= ~(unsigned)SMTPS_OFFER_STARTTLS;
+}
+
+const struct smtps_config *smtp_service_config(const struct smtp_service *v)
+{
+    return v->tls == NULL || tls_vault_ready(v->vault) ? &v->config : &v->plain;
 }
 
 void smtp_service_free(struct smtp_service *v)

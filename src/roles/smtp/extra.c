@@ -36,9 +36,10 @@ void smtp_in_xclient(struct smtp_session *s)
     }
     log_event(s->common->role, str_c(smtp_session_text(s, number)), "xclient",
               log_cstr("client", netaddr_text_port(&s->peer, from)),
-              log_cstr("as", netaddr_text_port(&peer, as)), log_end);
-    /* LOGIN is not taken: who has logged in is known by core alone. */
+              log_cstr("as", netaddr_text_port(&peer, as)), log_str("name", x->name), log_end);
     smtp_in_logout(s);
+    free(s->client_name); /* a name belongs to its address: without one there is none */
+    s->client_name = x->name.len > 0 ? strndup(x->name.ptr, x->name.len) : NULL;
     if (x->helo.ptr != NULL) {
         free(s->helo);
         s->helo = x->helo.len > 0 ? strndup(x->helo.ptr, x->helo.len) : NULL;

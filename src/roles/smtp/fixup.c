@@ -1,6 +1,7 @@
 /* fixup.c: what happens to the mail of our own people on its way in: mail/edit.h, and the operator's
- * tables of other addresses. Never to mail from other servers, whose signatures would not survive
- * it.
+ * tables of other addresses. The header and the sender of mail from other servers are never touched,
+ * as its signatures would not survive it; but its envelope's recipients go by canonical-recipient,
+ * too (policy.c asks smtp_in_rewrite for those of everybody's mail).
  *
  * Tables: canonical-sender and canonical-recipient give another address, or "@domain" for the local
  * part as it was; then masquerade gives another domain. */

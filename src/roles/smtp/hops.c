@@ -85,17 +85,26 @@ bool hops_next(struct hops *h, str_t *content)
     return false;
 }
 
+/* Blanks and comments (RFC 5322 3.2.2), nested ones too, from the front. */
+static str_t after_comments(str_t s)
+{
+    unsigned depth = 0;
+    while (s.len > 0 && (depth > 0 || s.ptr[0] == ' ' || s.ptr[0] == '(')) {
+        depth += s.ptr[0] == '(';
+        depth -= s.ptr[0] == ')';
+        s = str_from(s, s.ptr[0] == '\\' ? 2 : 1);
+    }
+    return s;
+}
+
 /* RFC 3834 5: a keyword, then perhaps comments and parameters; "no" is a person. */
 static bool is_auto(const struct hops *h)
 {
-    str_t word = str_of(h->value, h->len);
-    size_t at;
-    if (str_find(word, ';', &at))
-        word = str_first(word, at);
-    if (str_find(word, '(', &at))
-        word = str_first(word, at);
-    word = str_trim(word);
-    return word.len > 0 && !str_ieq(word, STR("no"));
+    str_t word = after_comments(str_of(h->value, h->len));
+    size_t n = 0;
+    while (n < word.len && word.ptr[n] != ' ' && word.ptr[n] != '(' && word.ptr[n] != ';')
+        n++;
+    return n > 0 && !str_ieq(str_first(word, n), STR("no"));
 }
 
 bool hops_end(struct hops *h)

@@ -31,7 +31,7 @@ struct hops {
     char value[HOPS_VALUE_MAX]; /* unfolded, runs of blanks as one */
 };
 
-/* Takes from the front of *content. True: a Delivered-To field is complete, hops_address gives its
+/* Takes from the front of *content. True: a Delivered-To field is complete, hops_is asks for its
  * value until the next call; call again with the rest. False: all was taken. */
 bool hops_next(struct hops *h, str_t *content);
 bool hops_end(struct hops *h); /* the same, at the end of a message without a body */

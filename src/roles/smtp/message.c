@@ -5,6 +5,7 @@
  * from then on the message is our responsibility. If the client is gone by then it will send the
  * message again, which is the lesser evil (RFC 1047). */
 #include <stdio.h>
+#include <string.h>
 
 #include "mail/trace.h"
 #include "roles/log.h"
@@ -32,6 +33,7 @@ static bool write_received(struct smtp_session *s)
     char id[QUEUE_ID_TEXT];
     struct trace_received r = {
         .helo = smtp_in_helo(s),
+        .client_name = s->client_name != NULL ? str_c(s->client_name) : STR_NONE,
         .client = s->peer,
         .by = s->common->settings->hostname,
         .protocol = protocol(s),
@@ -49,14 +51,18 @@ static bool write_received(struct smtp_session *s)
     return ok;
 }
 
+uint64_t smtp_in_memory(const struct smtp_common *c)
+{
+    return c->settings->stress_memory_bytes / (strcmp(c->role, "mx") == 0 ? 2 : 4);
+}
+
 /* Content under way holds two chunks of memory: no more of them than a half of what we may have.
  * Who is known comes in all the same. */
 static bool memory_for(struct smtp_session *s)
 {
     uint64_t all = atomic_fetch_add(&s->common->contents, 1) + 1;
     s->t->counted = true;
-    return smtp_in_may_relay(s) ||
-           all * 2 * STORE_CHUNK <= s->common->settings->stress_memory_bytes / 2;
+    return smtp_in_may_relay(s) || all * 2 * STORE_CHUNK <= smtp_in_memory(s->common) / 2;
 }
 
 void smtp_in_data(struct smtp_session *s)
@@ -182,22 +188,49 @@ static void reply_all(struct smtp_session *s, int code, const char *status, cons
         smtps_reply(s->smtps, code, status, "%s", text);
 }
 
+/* The reason of the first that is held: the operator's words, for the log alone. */
+static size_t held(const struct smtp_transaction *t, str_t *why)
+{
+    size_t n = 0;
+    for (size_t i = t->n; i-- > 0;)
+        if (t->rcpt[i].hold) {
+            *why = t->rcpt[i].reason;
+            n++;
+        }
+    return n;
+}
+
+static void say_queued(struct smtp_session *s, const char *id)
+{
+    char text[160];
+    const struct smtp_transaction *t = s->t;
+    int n = snprintf(text, sizeof text, "queued as %s", id);
+    must(n > 0);
+    char *end = text + n;
+    size_t room = sizeof text - (size_t)n;
+    if (t->hold)
+        snprintf(end, room, ", %s", t->held_as);
+    else if (t->nruled > 0 && t->nruled == t->n)
+        snprintf(end, room, ", held by a rule");
+    else if (t->nruled > 0)
+        snprintf(end, room, ", %zu of %zu recipients held by a rule", t->nruled, t->n);
+    reply_all(s, 250, "2.0.0", text);
+}
+
 static void accepted(struct smtp_session *s, const struct queue_message *m)
 {
-    char id[QUEUE_ID_TEXT], number[SMTP_SESSION_TEXT], text[128];
+    char id[QUEUE_ID_TEXT], number[SMTP_SESSION_TEXT];
     const struct smtp_transaction *t = s->t;
-    snprintf(text, sizeof text, "queued as %s%s", queue_id_text(m->id, id),
-             !t->hold        ? ""
-             : t->over_limit ? ", held: over the sending limit"
-                             : ", held by a rule");
-    reply_all(s, 250, "2.0.0", text);
+    str_t why = STR_NONE;
+    size_t nheld = held(t, &why);
+    say_queued(s, queue_id_text(m->id, id));
     log_event(
         s->common->role, str_c(id), "accept", log_cstr("session", smtp_session_text(s, number)),
         log_str("client", m->client), log_str("helo", m->helo), log_str("proto", m->protocol),
         log_str("from", m->reverse_path), log_u64("nrcpt", t->n), log_u64("size", m->size),
         log_cstr("tls", s->tls != NULL ? s->tls->version : "none"),
         log_cstr("sasl", s->login != NULL ? sasl_mech_name(s->login->mech) : "none"),
-        log_u64("account", m->account), log_str("held", t->hold ? t->reason : STR_NONE), log_end);
+        log_u64("account", m->account), log_u64("held", nheld), log_str("reason", why), log_end);
 }
 
 static void not_stored(struct smtp_session *s, enum store_rc rc)
@@ -208,6 +241,10 @@ static void not_stored(struct smtp_session *s, enum store_rc rc)
     } else if (rc == STORE_STOPPED) {
         smtp_in_log_reject(s, "defer", 451, STR(""), "the store takes no writes");
         reply_all(s, 451, "4.3.5", "the store takes no writes now, try later");
+    } else if (smtp_in_login_over(s)) {
+        const struct smtp_given_up *over = &smtp_in_login_is_over;
+        smtp_in_log_reject(s, "defer", over->code, STR(""), over->log);
+        reply_all(s, over->code, over->status, over->text);
     } else { /* also when the outcome is unknown: it may come twice then, but it is not lost */
         smtp_in_log_reject(s, "defer", 451, STR(""), store_rc_name(rc));
         reply_all(s, 451, "4.3.0", "cannot store the message now, try later");
@@ -237,10 +274,14 @@ static void judge(struct smtp_session *s)
         why = smtp_in_check_from(s);
     if (why == NULL && smtp_in_count(s, &t->over_limit) != STORE_OK)
         why = &cannot_count;
+    if (why != NULL && smtp_in_login_over(s))
+        why = &smtp_in_login_is_over;
     if (why != NULL) {
         give_up(s, why);
         return;
     }
+    if (t->over_limit)
+        t->held_as = "held: over the sending limit";
     t->hold = t->hold || t->over_limit;
     for (size_t i = 0; t->hold && i < t->n; i++) {
         t->rcpt[i].hold = true;

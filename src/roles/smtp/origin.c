@@ -14,7 +14,6 @@ bool smtp_in_origin(struct smtp_common *c, str_t *address, struct arena *a)
 {
     enum directory_kind kind;
     size_t at;
-    bool present;
     str_t domain;
     if (!at_host(c, *address, &at))
         return true;
@@ -23,10 +22,9 @@ bool smtp_in_origin(struct smtp_common *c, str_t *address, struct arena *a)
         return false;
     if (kind != DIRECTORY_NOT_OURS)
         return true;
-    if (store_get1(c->env->store, DIRECTORY_PART, STR("first/domain"), a, &present, &domain) !=
-        STORE_OK)
+    if (directory_first_domain(c->env->store, a, &domain) != STORE_OK)
         return false;
-    if (present && domain.len > 0)
+    if (domain.len > 0)
         *address =
             arena_fmt(a, STR_FMT "@" STR_FMT, STR_ARG(str_first(*address, at)), STR_ARG(domain));
     return !a->failed;

@@ -50,8 +50,21 @@ void smtp_in_refuse(struct smtp_session *s, int code, const char *status, str_t 
     smtps_reply(s->smtps, code, status, "%s", why);
 }
 
+/* True: it was answered. */
+static bool login_over(struct smtp_session *s, str_t to)
+{
+    const struct smtp_given_up *over = &smtp_in_login_is_over;
+    if (!smtp_in_login_over(s))
+        return false;
+    smtp_in_log_reject(s, "defer", over->code, to, over->log);
+    smtps_reply(s->smtps, over->code, over->status, "%s", over->text);
+    return true;
+}
+
 static void cannot_look_up(struct smtp_session *s, str_t to)
 {
+    if (login_over(s, to))
+        return;
     if (smtps_transaction_arena(s->smtps)->failed)
         smtp_in_refuse(s, 451, "4.3.0", to, "out of memory");
     else
@@ -95,6 +108,8 @@ static bool sender_ok(struct smtp_session *s, str_t from)
     }
     if (theirs)
         return true;
+    if (login_over(s, from)) /* a removed account has no addresses */
+        return false;
     smtp_in_log_reject(s, "reject", 553, from, "the sender is not theirs");
     smtps_reply(s->smtps, 553, "5.7.1",
                 "you are logged in as %s and may not send as " STR_FMT
@@ -136,6 +151,8 @@ static struct smtp_transaction *begin(struct smtp_session *s, str_t from)
         cannot_look_up(s, STR_NONE);
         return NULL;
     }
+    if (t->hold)
+        t->held_as = "held by a rule";
     return t;
 }
 
@@ -196,6 +213,7 @@ static void add_rcpt(struct smtp_session *s, struct queue_in_rcpt *r)
     }
     *room = *r;
     s->t->n++;
+    s->t->nruled += r->hold;
     smtps_reply(s->smtps, 250, "2.1.5", "recipient ok");
 }
 

@@ -52,7 +52,7 @@ static void *session_open(void *user, const struct netaddr *peer, const struct n
     struct smtp_service *v = user;
     struct smtp_common *c = v->common;
     struct smtp_session *s = malloc(sizeof *s);
-    struct smtps *smtps = smtps_new(&v->config, now_ms);
+    struct smtps *smtps = smtps_new(smtp_service_config(v), now_ms);
     if (s == NULL || smtps == NULL) {
         free(s);
         smtps_free(smtps);
@@ -112,11 +112,15 @@ static void pump(struct smtp_session *s)
     }
 }
 
-/* Strangers are to be quick while there is too much to do. */
+/* While there is too much to do strangers are to be quick, and nobody keeps memory that is not in
+ * use. */
 static void hurry(struct smtp_session *s)
 {
-    if (s->hurried || s->common->server == NULL || smtp_in_may_relay(s) ||
-        !server_stressed(s->common->server))
+    if (s->common->server == NULL || !server_stressed(s->common->server))
+        return;
+    if (s->t != NULL && s->t->in != NULL)
+        queue_in_give_back(s->t->in);
+    if (s->hurried || smtp_in_may_relay(s))
         return;
     s->hurried = true;
     smtps_hurry(s->smtps, HURRY_IDLE_S, HURRY_ERRORS);
@@ -248,6 +252,7 @@ static void session_close(void *session)
     smtps_free(s->smtps);
     free(s->mechs);
     free(s->helo);
+    free(s->client_name);
     free(s);
 }
 

@@ -12,6 +12,7 @@
  *     params.c    the ESMTP parameters, as the queue keeps them
  *     message.c   the content on its way into the queue, and the answer to the final dot
  *     fixup.c     what happens to a header on submission (mail/edit.h), address rewriting
+ *     origin.c    addresses at our own host name, as a part of that rewriting
  *     hops.c      counts Received fields in passing, sees Delivered-To
  *     limits.c    how much an account may send, and that it and the postmaster are told
  *     extra.c     XCLIENT, ETRN, VRFY, EXPN
@@ -79,12 +80,16 @@ struct smtp_service {
     struct smtp_common *common;
     enum smtp_kind kind;
     struct smtps_config config;
-    struct tls_service *tls; /* NULL: there is none */
+    struct smtps_config plain; /* the same without STARTTLS */
+    struct tls_vault *vault;
+    struct tls_service *tls; /* NULL: this kind never has it */
 };
-/* `vault` NULL or empty: no TLS. */
+/* `vault` NULL: no TLS. Empty: none until it has a certificate, which may be at any time. */
 void smtp_service_init(struct smtp_service *v, enum smtp_kind kind, struct smtp_common *common,
                        struct tls_vault *vault);
 void smtp_service_free(struct smtp_service *v);
+/* For a session that begins now: `config` or `plain`. */
+const struct smtps_config *smtp_service_config(const struct smtp_service *v);
 /* from people, whose mail is completed: SUBMISSION, SUBMISSIONS, LOCAL */
 bool smtp_service_submits(const struct smtp_service *v);
 /* SUBMISSION, SUBMISSIONS */
@@ -92,8 +97,8 @@ bool smtp_service_logs_in(const struct smtp_service *v);
 
 /* Who has logged in. */
 struct smtp_login {
-    struct env
-        env; /* the common's, with the store of this login: what it puts in is put in by it */
+    /* The common's, with the store of this login: what it puts in is put in by it. */
+    struct env env;
     struct store_login_answer is;
     enum sasl_mech mech;
 };
@@ -108,9 +113,14 @@ struct smtp_transaction {
     uint64_t in_flight; /* of common->in_flight */
     int64_t began_ms;   /* wall clock of MAIL: what DELIVERBY and FUTURERELEASE count from */
     bool counted;       /* in common->contents */
-    bool hold;          /* by a rule, or over a limit; with `reason` */
+    /* All of it, by a rule, or over a limit; with `reason`: the operator's own words, which the log and
+     * the queue show, and nobody outside. `held_as` is what the client is told. */
+    bool hold;
     bool over_limit;
     str_t reason;
+    const char *held_as;
+    /* recipients held by a rule of their own, with their reasons in rcpt */
+    size_t nruled;
     struct mail_edit *edit; /* submissions: see fixup.c; else NULL */
     struct buf edited;
     bool edit_failed; /* memory, or an address that could not be looked up */
@@ -134,6 +144,7 @@ struct smtp_session {
     struct smtp_login *login;   /* after AUTH */
     char *mechs;                /* as offered; what the engine borrows */
     char *helo;                 /* by XCLIENT; or NULL: as the client said */
+    char *client_name;          /* by XCLIENT; or NULL */
     unsigned mech_set;
     struct netaddr peer, local;
     int64_t now_ms; /* of the last event */
@@ -159,6 +170,11 @@ struct env *smtp_in_env(struct smtp_session *s);
 /* The client's name as it (or XCLIENT) gave it. */
 str_t smtp_in_helo(const struct smtp_session *s);
 
+/* message.c: the memory that is this role's: a half of all for mx, a quarter for user; the rest is for
+ * those that no stranger speaks to. Over 80 % of it is stress, and content under way may take a half
+ * of it. */
+uint64_t smtp_in_memory(const struct smtp_common *c);
+
 /* Handlers of the engine's events; each gives the replies that its event asks for. */
 void smtp_in_mail(struct smtp_session *s);
 void smtp_in_rcpt(struct smtp_session *s);
@@ -177,6 +193,10 @@ void smtp_in_drop(struct smtp_session *s);
 void smtp_in_offer_auth(struct smtp_session *s);
 void smtp_in_auth_cancel(struct smtp_session *s);
 void smtp_in_logout(struct smtp_session *s); /* and forgets an exchange */
+/* Asks core, when something has failed: was the login taken away meanwhile (another password, the
+ * account or app password removed)? Then nothing more can be done on this connection. */
+bool smtp_in_login_over(const struct smtp_session *s);
+extern const struct smtp_given_up smtp_in_login_is_over; /* what is answered then: 421 */
 
 /* policy.c */
 /* Whether the store has room for that much, and leaves the reserve alone. */

@@ -3,8 +3,10 @@
  *
  * A file counts as changed when what stat(2) says of it does, links followed, so that certbot's
  * exchange of links is seen. It is read when two looks in a row saw the same: whoever writes a
- * certificate and then its key is not caught in between. What is broken is logged once, and what
- * was good before stays in use. Texts with keys are wiped before they are freed. */
+ * certificate and then its key is not caught in between. What is broken is logged once, and what was
+ * good before stays in use. One that is missing at the start is taken up like any other when it comes.
+ * One that has expired or soon will is told of when it is read and once a day. Texts with keys are
+ * wiped before they are freed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -21,6 +23,7 @@
 #include "sys/clock.h"
 
 #define LOOK_MS 3000
+#define WARN_MS (24 * 3600 * 1000)
 
 /* What stat says of one or two files; equal if nothing changed. */
 struct look {
@@ -35,15 +38,16 @@ struct look {
 
 struct certificate {
     struct certificate *next;
-    char *name;
-    char chain_path[TLS_FILES_PATH], key_path[TLS_FILES_PATH];
+    struct tls_files files;
     struct look seen, tried;
-    struct buf chain, key; /* empty: never good yet */
-    bool wanted;           /* found in this look */
+    struct buf chain, key;  /* empty: never good yet */
+    struct tls_dates dates; /* of the chain */
+    bool wanted;            /* found in this look */
 };
 
 struct certificates {
     struct certificate *first; /* in the order of handing out */
+    int64_t warn_ms;           /* when those that end soon are told again */
     int pairs_fd, authorities_fd;
     char authorities_path[TLS_FILES_PATH];
     struct look authorities_seen, authorities_tried;
@@ -79,140 +83,100 @@ static bool settled(struct look *seen, struct look *tried, const struct look *no
 static struct certificate *find(struct certificates *c, const char *name)
 {
     for (struct certificate *one = c->first; one != NULL; one = one->next)
-        if (strcmp(one->name, name) == 0)
+        if (strcmp(one->files.name, name) == 0)
             return one;
     return NULL;
 }
 
+struct wants {
+    struct certificates *c;
+    struct certificate **last;
+};
+
 /* One that the settings or a folder's name speak of. A block goes before a folder of its name. */
-static void want(struct certificates *c, struct certificate ***last, const char *name,
-                 const char *chain, const char *key)
+static void want(void *user, const struct tls_files *f)
 {
-    struct certificate *one = find(c, name);
+    struct wants *w = user;
+    struct certificate *one = find(w->c, f->name);
     if (one != NULL && one->wanted)
         return;
     if (one == NULL) {
         one = calloc(1, sizeof *one);
-        if (one == NULL || (one->name = strdup(name)) == NULL) {
-            free(one);
+        if (one == NULL)
             return;
-        }
         buf_init(&one->chain, TLS_CHAIN_MAX);
         buf_init(&one->key, TLS_KEY_MAX);
-        **last = one;
-        *last = &one->next;
+        *w->last = one;
+        w->last = &one->next;
     }
     one->wanted = true;
-    snprintf(one->chain_path, sizeof one->chain_path, "%s", chain);
-    snprintf(one->key_path, sizeof one->key_path, "%s", key);
-}
-
-static bool path_of(char out[static TLS_FILES_PATH], const char *folder, const char *name,
-                    const char *file)
-{
-    int n = snprintf(out, TLS_FILES_PATH, "%s/%s/%s", folder, name, file);
-    return n > 0 && n < TLS_FILES_PATH;
-}
-
-/* Ours, or as certbot names it, so that tls_dir can be its folder "live". */
-static void want_folder(struct certificates *c, struct certificate ***last, const char *folder,
-                        const char *name)
-{
-    char chain[TLS_FILES_PATH], key[TLS_FILES_PATH];
-    bool fits = path_of(chain, folder, name, "fullchain.pem");
-    bool certbot = fits && access(chain, F_OK) == 0;
-    fits = fits && (certbot || path_of(chain, folder, name, "cert.pem")) &&
-           path_of(key, folder, name, certbot ? "privkey.pem" : "key.pem");
-    if (fits)
-        want(c, last, name, chain, key);
+    one->files = *f;
 }
 
 static void want_all(const struct supervisor *s, struct certificates *c)
 {
-    struct certificate **last = &c->first;
-    char folder[TLS_FILES_PATH], name[256], chain[TLS_FILES_PATH], key[TLS_FILES_PATH];
-    size_t n;
-    while (*last != NULL) {
-        (*last)->wanted = false;
-        last = &(*last)->next;
-    }
-    for (size_t i = 0; i < s->set->n_certificates; i++) {
-        const struct settings_certificate *b = &s->set->certificates[i];
-        want(c, &last, str_toc(b->name, name, sizeof name), str_toc(b->chain, chain, sizeof chain),
-             str_toc(b->key, key, sizeof key));
-    }
-    tls_files_folder(s->set, folder);
-    char **names = tls_files_list(folder, &n);
-    for (size_t i = 0; i < n; i++)
-        want_folder(c, &last, folder, names[i]);
-    tls_files_free(names, n);
+    struct wants w = {.c = c, .last = &c->first};
+    for (; *w.last != NULL; w.last = &(*w.last)->next)
+        (*w.last)->wanted = false;
+    tls_files_each(s->set, want, &w);
 }
 
 /* ---- reading ---- */
 
-static void wipe(struct buf *b)
+/* Says if it is of no use to who looks at it, or soon will be. */
+static void tell_dates(const struct certificate *one, int64_t now_ms)
 {
-    if (b->ptr != NULL)
-        explicit_bzero(b->ptr, b->cap);
-    buf_free(b);
+    static const char *const events[] = {[TLS_FILES_ENDS_SOON] = "certificate-ends-soon",
+                                         [TLS_FILES_EXPIRED] = "certificate-expired",
+                                         [TLS_FILES_NOT_YET] = "certificate-not-yet-valid"};
+    enum tls_files_state state = tls_files_state(&one->dates, now_ms);
+    char from[TLS_FILES_DAY], until[TLS_FILES_DAY];
+    if (state == TLS_FILES_GOOD)
+        return;
+    log_event("supervisor", STR_NONE, events[state], log_cstr("name", one->files.name),
+              log_cstr("file", one->files.chain),
+              log_cstr("from", tls_files_day(one->dates.from_ms, from)),
+              log_cstr("until", tls_files_day(one->dates.until_ms, until)),
+              log_cstr("hint", state == TLS_FILES_NOT_YET
+                                   ? "is this machine's clock right?"
+                                   : "renew it: the new files are taken up without a restart"),
+              log_end);
 }
 
-/* A whole file, without moving it in memory on the way: room for all of it is made at once. */
-static enum rc read_file(const char *path, struct buf *out, struct err *err)
+void certificates_warn(const struct supervisor *s, int64_t now_ms)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        int why = errno;
-        if (fd >= 0)
-            close(fd);
-        return err_set(err, RC_PERM, "", "%s: %s", path, strerror(why));
-    }
-    bool fits = S_ISREG(st.st_mode) && (uint64_t)st.st_size <= out->max;
-    char *to = fits && st.st_size > 0 ? buf_room(out, (size_t)st.st_size) : NULL;
-    ssize_t n = to == NULL ? 0 : read(fd, to, (size_t)st.st_size);
-    out->len += n > 0 ? (size_t)n : 0;
-    close(fd);
-    if (!fits)
-        return err_set(err, RC_PERM, "", "%s: not a file of at most %zu bytes", path, out->max);
-    return n >= 0 ? RC_OK : err_set(err, RC_PERM, "", "%s: cannot be read", path);
-}
-
-/* Held against each other in a vault that is thrown away. */
-static enum rc check_pair(const struct certificate *one, const struct buf *chain,
-                          const struct buf *key, struct err *err)
-{
-    struct tls_vault *v = tls_vault_new();
-    const struct tls_pair p = {str_c(one->name), buf_str(chain), buf_str(key)};
-    enum rc rc =
-        v != NULL ? tls_vault_set_pairs(v, &p, 1, err) : err_set(err, RC_TEMP, "", "out of memory");
-    tls_vault_free(v);
-    return rc;
+    for (const struct certificate *one = s->certificates->first; one != NULL; one = one->next)
+        if (one->chain.len > 0)
+            tell_dates(one, now_ms);
 }
 
 static bool load(struct certificate *one)
 {
     struct buf chain, key;
+    struct tls_dates dates;
     struct err err = {0};
     buf_init(&chain, TLS_CHAIN_MAX);
     buf_init(&key, TLS_KEY_MAX);
-    enum rc rc = read_file(one->chain_path, &chain, &err);
-    rc = rc == RC_OK ? read_file(one->key_path, &key, &err) : rc;
-    rc = rc == RC_OK ? check_pair(one, &chain, &key, &err) : rc;
+    enum rc rc = tls_files_pair(&one->files, &chain, &key, &err);
+    rc = rc == RC_OK ? tls_dates_read(buf_str(&chain), &dates, &err) : rc;
     if (rc != RC_OK) {
-        log_event("supervisor", STR_NONE, "certificate-refused", log_cstr("name", one->name),
+        log_event("supervisor", STR_NONE, "certificate-refused", log_cstr("name", one->files.name),
                   log_cstr("reason", err.text),
                   log_cstr("in_use", one->chain.len > 0 ? "the one before" : "none"), log_end);
-        wipe(&chain);
-        wipe(&key);
+        tls_files_wipe(&chain);
+        tls_files_wipe(&key);
         return false;
     }
-    wipe(&one->chain);
-    wipe(&one->key);
+    tls_files_wipe(&one->chain);
+    tls_files_wipe(&one->key);
     one->chain = chain;
     one->key = key;
-    log_event("supervisor", STR_NONE, "certificate", log_cstr("name", one->name),
-              log_cstr("file", one->chain_path), log_end);
+    one->dates = dates;
+    char day[TLS_FILES_DAY];
+    log_event("supervisor", STR_NONE, "certificate", log_cstr("name", one->files.name),
+              log_cstr("file", one->files.chain),
+              log_cstr("until", tls_files_day(dates.until_ms, day)), log_end);
+    tell_dates(one, sys_wall_ms());
     return true;
 }
 
@@ -225,18 +189,17 @@ static bool look_at_pairs(struct certificates *c, bool at_once)
         if (!one->wanted) {
             *at = one->next;
             changed = changed || one->chain.len > 0;
-            log_event("supervisor", STR_NONE, "certificate-gone", log_cstr("name", one->name),
+            log_event("supervisor", STR_NONE, "certificate-gone", log_cstr("name", one->files.name),
                       log_end);
-            wipe(&one->chain);
-            wipe(&one->key);
-            free(one->name);
+            tls_files_wipe(&one->chain);
+            tls_files_wipe(&one->key);
             free(one);
             continue;
         }
         struct look now;
         memset(&now, 0, sizeof now); /* the gaps too: it is compared as bytes */
-        look_at(&now, 0, one->chain_path);
-        look_at(&now, 1, one->key_path);
+        look_at(&now, 0, one->files.chain);
+        look_at(&now, 1, one->files.key);
         if (settled(&one->seen, &one->tried, &now, at_once))
             changed = load(one) || changed;
         at = &one->next;
@@ -263,7 +226,7 @@ static bool look_at_authorities(struct certificates *c, bool at_once)
     if (!settled(&c->authorities_seen, &c->authorities_tried, &now, at_once))
         return false;
     buf_init(&b, TLS_AUTHORITIES_MAX);
-    enum rc rc = read_file(c->authorities_path, &b, &err);
+    enum rc rc = tls_files_read(c->authorities_path, &b, &err);
     rc = rc == RC_OK ? check_authorities(&b, &err) : rc;
     int fd = rc == RC_OK ? sealed_new("authorities", buf_str(&b)) : -1;
     buf_free(&b);
@@ -283,7 +246,7 @@ static bool look_at_authorities(struct certificates *c, bool at_once)
 
 static bool add_pair(struct buf *b, const struct certificate *one)
 {
-    const struct tls_pair p = {str_c(one->name), buf_str(&one->chain), buf_str(&one->key)};
+    const struct tls_pair p = {str_c(one->files.name), buf_str(&one->chain), buf_str(&one->key)};
     return one->chain.len == 0 || tls_parcel_add(b, &p);
 }
 
@@ -293,7 +256,7 @@ static bool pack(const struct supervisor *s, struct certificates *c)
     struct buf b;
     size_t size = 1;
     for (const struct certificate *one = c->first; one != NULL; one = one->next)
-        size += one->chain.len + one->key.len + strlen(one->name) + 10;
+        size += one->chain.len + one->key.len + strlen(one->files.name) + 10;
     buf_init(&b, size);
     (void)buf_room(&b, size); /* so that no copy of a key is left behind by growing */
     tls_parcel_begin(&b);
@@ -305,7 +268,7 @@ static bool pack(const struct supervisor *s, struct certificates *c)
         if (one != first)
             (void)add_pair(&b, one);
     int fd = b.failed ? -1 : sealed_new("certificates", buf_str(&b));
-    wipe(&b);
+    tls_files_wipe(&b);
     if (fd < 0)
         return false;
     if (c->pairs_fd >= 0)
@@ -336,6 +299,10 @@ void certificates_look(struct supervisor *s)
     if (sys_mono_ms() < s->certificates_due_ms)
         return;
     s->certificates_due_ms = sys_mono_ms() + LOOK_MS;
+    if (sys_mono_ms() >= c->warn_ms) {
+        c->warn_ms = sys_mono_ms() + WARN_MS;
+        certificates_warn(s, sys_wall_ms());
+    }
     want_all(s, c);
     bool pairs = look_at_pairs(c, false) && pack(s, c), authorities = look_at_authorities(c, false);
     if (!pairs && !authorities)
@@ -365,6 +332,7 @@ enum rc certificates_open(struct supervisor *s, struct err *err)
     if (made)
         log_event("supervisor", STR_NONE, "certificate-made", log_str("name", s->set->hostname),
                   log_cstr("signed_by", "itself"), log_end);
+    c->warn_ms = sys_mono_ms() + WARN_MS; /* what is read now is told of now */
     want_all(s, c);
     (void)look_at_pairs(c, true);
     (void)look_at_authorities(c, true);
@@ -381,9 +349,8 @@ void certificates_close(struct supervisor *s)
         return;
     for (struct certificate *one = c->first, *next; one != NULL; one = next) {
         next = one->next;
-        wipe(&one->chain);
-        wipe(&one->key);
-        free(one->name);
+        tls_files_wipe(&one->chain);
+        tls_files_wipe(&one->key);
         free(one);
     }
     if (c->pairs_fd >= 0)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -149,21 +150,32 @@ static enum rc listen_local(struct supervisor *s, struct err *err)
     return RC_OK;
 }
 
-/* A port that only root may take. */
+/* The first that everybody may take (ip(7), ip_unprivileged_port_start; for IPv6 as well). */
+static int first_free_port(void)
+{
+    char text[16] = "";
+    int fd = open("/proc/sys/net/ipv4/ip_unprivileged_port_start", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    return n > 0 ? atoi(text) : PRIVILEGED_PORTS;
+}
+
+/* A port that the kernel keeps from us. */
 static bool forbidden_port(const struct netaddr *at, const struct err *err)
 {
-    return at->port < PRIVILEGED_PORTS && geteuid() != 0 &&
-           str_contains(str_c(err->text), str_c(strerror(EACCES)));
+    return at->port < first_free_port() && str_contains(str_c(err->text), str_c(strerror(EACCES)));
 }
 
 static enum rc explain_port(const struct netaddr *at, struct err *err)
 {
     char text[NETADDR_TEXT];
-    return err_set(err, RC_PERM, "",
-                   "cannot listen on %s: ports below %d are root's. Start as root, or set other "
-                   "ports: listen_smtp, listen_submission, listen_submissions and listen_pop3 in "
-                   "postrider.conf",
-                   netaddr_text_port(at, text), PRIVILEGED_PORTS);
+    return err_set(
+        err, RC_PERM, "",
+        "cannot listen on %s: ports below %d need root or CAP_NET_BIND_SERVICE. Start as "
+        "root (its rights are given up), or set other ports: listen_smtp, "
+        "listen_submission, listen_submissions, listen_pop3",
+        netaddr_text_port(at, text), first_free_port());
 }
 
 static enum rc listen_all(struct supervisor *s, enum listener_kind kind, const struct netaddr *at,

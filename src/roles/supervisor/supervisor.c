@@ -78,7 +78,9 @@ static void start_all(struct supervisor *s)
 {
     EACH_CHILD(s, c)
     start_child(s, c);
-    EACH_CHILD(s, client) /* each pair once: from its client's side, when all are there */
+    /* Each pair once, when all are there. That takes for granted that all roles but core and resolver
+     * are clients of core, and no two of them each other's. */
+    EACH_CHILD(s, client)
     if (client->control >= 0 && client->row->core)
         child_connect(s, client);
     EACH_CHILD(s, c)
@@ -229,14 +231,22 @@ static void on_control(struct supervisor *s, struct child *c)
     }
 }
 
+static const char *kind_name(enum listener_kind kind)
+{
+    switch (kind) {
+    case LISTEN_SMTP: return "smtp";
+    case LISTEN_LMTP: return "lmtp";
+    case LISTEN_POP3: return "pop3";
+    case LISTEN_ADMIN: return "admin";
+    case LISTEN_SUBMISSION: return "submission";
+    case LISTEN_SUBMISSIONS: return "submissions";
+    case LISTEN_LOCAL: return "local";
+    }
+    must_failed("a kind of listener", __FILE__, __LINE__);
+}
+
 static void log_listeners(const struct supervisor *s)
 {
-    static const char *const kinds[] = {[LISTEN_SMTP] = "smtp",
-                                        [LISTEN_LMTP] = "lmtp",
-                                        [LISTEN_POP3] = "pop3",
-                                        [LISTEN_SUBMISSION] = "submission",
-                                        [LISTEN_SUBMISSIONS] = "submissions",
-                                        [LISTEN_LOCAL] = "local"};
     for (size_t i = 0; i < s->n_listeners; i++) {
         if (s->listeners[i].kind == LISTEN_ADMIN)
             continue;
@@ -244,7 +254,7 @@ static void log_listeners(const struct supervisor *s)
         struct netaddr at = net_local(s->listeners[i].fd);
         bool local = s->listeners[i].kind == LISTEN_LOCAL;
         log_event(
-            "supervisor", STR_NONE, "listening", log_cstr("kind", kinds[s->listeners[i].kind]),
+            "supervisor", STR_NONE, "listening", log_cstr("kind", kind_name(s->listeners[i].kind)),
             log_str("address", local ? s->set->submit_socket : str_c(netaddr_text_port(&at, text))),
             log_end);
     }

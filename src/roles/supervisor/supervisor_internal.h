@@ -78,6 +78,8 @@ enum rc certificates_open(struct supervisor *s, struct err *err);
 void certificates_close(struct supervisor *s);
 bool certificates_give(struct supervisor *s, struct child *c); /* what its row names */
 void certificates_look(struct supervisor *s); /* if it is time: hands out what has changed */
+/* Logs those in use that have expired or will soon. */
+void certificates_warn(const struct supervisor *s, int64_t now_ms);
 
 /* secrets.c */
 bool secrets_give(struct supervisor *s, struct child *c); /* reads the file */

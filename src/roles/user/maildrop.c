@@ -2,7 +2,10 @@
  *
  * The messages are those that were there at login (RFC 1939 5); their contents are fetched chunk by
  * chunk as the client takes them. A damaged message costs that message: it is listed, it answers
- * with an error, and it can be deleted. */
+ * with an error, and it can be deleted.
+ *
+ * When the password is changed or taken away, or the account removed, core ends the session: what
+ * was read at login is still listed, but nothing more is read, and nothing deleted. */
 #include "roles/log.h"
 #include "roles/sasl_driver.h"
 #include "roles/user/session.h"
@@ -118,6 +121,13 @@ void maildrop_login(struct user_session *s)
     open_maildrop(s);
 }
 
+/* Core knows the session no more: else it may do all that is done here. */
+static void login_over(struct user_session *s)
+{
+    log_event("user", str_c(s->id), "login-over", log_u64("account", s->account), log_end);
+    pop3s_login_over(s->pop3, "the password was changed or taken away, log in again");
+}
+
 static void content_failed(struct user_session *s, const struct mailbox_message *m,
                            enum store_rc rc)
 {
@@ -147,6 +157,8 @@ void maildrop_content(struct user_session *s)
         bool last = piece + 1 == m->chunks;
         s->retrieved += last;
         pop3s_content(s->pop3, bytes, last);
+    } else if (rc == STORE_DENIED) {
+        login_over(s);
     } else {
         content_failed(s, m, rc);
     }
@@ -168,7 +180,10 @@ void maildrop_update(struct user_session *s)
         log_event("user", str_c(s->id), "remove-failed", log_u64("account", s->account),
                   log_u64("wanted", marked), log_u64("removed", removed),
                   log_cstr("why", store_rc_name(rc)), log_end);
-    pop3s_updated(s->pop3, rc == STORE_OK);
+    if (rc == STORE_DENIED)
+        login_over(s);
+    else
+        pop3s_updated(s->pop3, rc == STORE_OK);
 }
 
 void maildrop_close(struct user_session *s)

@@ -36,7 +36,8 @@ static bool listen_on(struct submission *m, const struct role_listener *l)
     return server_listen_on(m->server, &on);
 }
 
-/* Without a certificate 465 would speak in the clear: it is not served then. */
+/* 465 never speaks in the clear: while there is no certificate its handshakes fail, which is closing.
+ * Only if the TLS library has no memory for it, it is not served. */
 static bool serves(const struct submission *m, enum listener_kind kind)
 {
     return kind == LISTEN_SUBMISSION || (kind == LISTEN_SUBMISSIONS && m->implicit.tls != NULL);
@@ -50,6 +51,7 @@ bool submission_start(struct submission *m, struct role *r)
         .per_address_max = (int)r->settings->connections_per_address,
         .exempt = smtp_in_trusted,
         .refuse_text = "421 4.3.2 too many connections\r\n",
+        .plain_text = "500 5.7.0 this is a mail server, and here it speaks TLS only\r\n",
         .output_stall_ms = OUTPUT_STALL_MS,
         .per_network_max = (int)r->settings->connections_per_network,
         .per_minute_max = (int)r->settings->connections_per_minute,
@@ -60,7 +62,7 @@ bool submission_start(struct submission *m, struct role *r)
     m->server = server_new(&smtp_in_ops, &m->starttls, &limits);
     if (m->server == NULL)
         return false;
-    server_stress_memory(m->server, r->settings->stress_memory_bytes);
+    server_stress_memory(m->server, smtp_in_memory(&m->common));
     m->common.server = m->server;
     for (size_t i = 0; ok && i < r->n_listeners; i++)
         if (serves(m, r->listeners[i].kind))

@@ -16,7 +16,8 @@ enum {
 static enum rc login(struct user *u, str_t name, str_t password, const struct netaddr *from,
                      uint64_t *account, struct store **session, uint32_t *hold_ms, struct err *err)
 {
-    return store_remote_login(u->env->store, name, password, from, account, session, hold_ms, err);
+    return store_remote_login_password(u->env->store, name, password, from, account, session,
+                                       hold_ms, err);
 }
 
 static void logout(struct user *u, struct store *session)

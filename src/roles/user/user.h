@@ -1,4 +1,5 @@
-/* user.h: the user role: people read their mail (POP3). For user*.c and its tests.
+/* user.h: POP3, by which people read their mail: what session.c, maildrop.c, lock.c, user.c and their
+ * tests share. user.c runs the whole role, whose other half (they hand mail in) is submission.h.
  *
  * A session runs the engine (proto/pop3/server.h) over a connection of sys/server.h. Nothing of a
  * mailbox is within its reach before core has checked the password; then it holds a store that may
@@ -42,7 +43,7 @@ struct user {
     _Atomic int logins_waiting; /* workers that wait for core to check a password */
     struct log_gate gate;
     atomic_uint_fast64_t next_session; /* ids in the log */
-    /* As store_remote_login; closing is store_close. A test has its own. */
+    /* As store_remote_login_password; closing is store_close. A test has its own. */
     enum rc (*login)(struct user *u, str_t name, str_t password, const struct netaddr *from,
                      uint64_t *account, struct store **session, uint32_t *hold_ms, struct err *err);
     void (*logout)(struct user *u, struct store *session);
